@@ -1,0 +1,35 @@
+"""rlbatch export: a run's policy as a Stable-Baselines3 .zip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rlbatch.cli import options, types
+from rlbatch.cli.show import find_run
+
+
+@click.command(cls=options.GroupedCommand)
+@click.argument("run")
+@options.option(
+    "--to",
+    "target",
+    type=types.Parsed("file", types.read_path),
+    required=True,
+    group="Output",
+    help="File to write; must not exist.",
+)
+@options.import_option
+def command(run: str, target: str, modules: tuple[str, ...]) -> None:
+    """Write a run's policy as a .zip that DQN.load or SAC.load reads and that acts identically."""
+    from rlbatch.environments import import_module
+
+    for module in modules:
+        import_module(module)
+    folder = find_run(run)
+    from rlbatch.training.policies import export
+
+    path = Path(target if target.endswith(".zip") else f"{target}.zip")
+    name = export(folder, path)
+    click.echo(f"wrote {path}; read it with stable_baselines3.{name}.load({str(path)!r})")

@@ -1,0 +1,84 @@
+"""rlbatch list: environments, presets or runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rlbatch.cli import options
+from rlbatch.cli.output import echo_json, echo_table, number
+from rlbatch.errors import InputError, nearest
+
+Listing = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+
+@click.command(cls=options.GroupedCommand)
+@click.argument("kind", metavar="envs|presets|runs")
+@click.argument("folder", required=False)
+@options.output_options
+def command(kind: str, folder: str | None, as_json: bool) -> None:
+    """List the listed environments, the presets, or the runs in FOLDER (RLBATCH_OUT or ./results if not given)."""
+    kinds = {"envs": _environments, "presets": _presets, "runs": lambda: _runs(folder)}
+    if kind not in kinds:
+        raise InputError("list", f"{kind!r} cannot be listed", nearest(kind, kinds) or f"allowed: {', '.join(kinds)}")
+    headings, rows = kinds[kind]()
+    if as_json:
+        echo_json("list", {kind: [dict(zip(headings, row, strict=True)) for row in rows]})
+        return
+    echo_table(headings, [[number(cell) for cell in row] for row in rows], _numbers(rows))
+
+
+def _environments() -> Listing:
+    from rlbatch.environments import INSTALL, installed, listed
+
+    headings = ("env", "algo", "max_episode_steps", "threshold", "low", "reference", "install")
+    rows = [
+        (
+            env_id,
+            f.algo,
+            f.max_episode_steps,
+            f.threshold,
+            f.low,
+            f.reference,
+            "" if installed(f.family) else INSTALL[f.family],
+        )
+        for env_id, f in listed().items()
+    ]
+    return headings, rows
+
+
+def _presets() -> Listing:
+    from rlbatch import presets
+
+    rows: list[tuple[Any, ...]] = []
+    for name in presets.NAMES:
+        for algo in ("dqn", "sac"):
+            for env_id in [*presets.document(name)[algo]["environments"], "any other"]:
+                values = presets.load(name, algo, env_id).values
+                net = "-".join(map(str, values.get("net_arch", ("default",))))
+                kept = [values.get(field) for field in ("total_timesteps", "batch_size", "learning_rate")]
+                rows.append((name, algo, env_id, *kept, net))
+    return ("preset", "algo", "env", "total_timesteps", "batch_size", "learning_rate", "net_arch"), rows
+
+
+def _runs(folder: str | None) -> Listing:
+    from rlbatch.results import find_runs
+
+    root = options.results_folder(folder)
+    if not root.is_dir():
+        raise InputError(str(root), "is not a folder", "rlbatch train makes ./results")
+    rows: list[tuple[Any, ...]] = []
+    for run in find_runs(root):
+        config, result = run.config(), run.result()
+        final = result["final"] if result is not None else {}
+        scores = (final.get("return_mean"), final.get("auc"))
+        rows.append((config.env_id, config.algo, config.batch_size, config.seed, run.status(), *scores, str(run.path)))
+    return ("env", "algo", "batch_size", "seed", "status", "return_mean", "auc", "folder"), rows
+
+
+def _numbers(rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Returns the columns that hold numbers."""
+    width = len(rows[0]) if rows else 0
+    return [i for i in range(width) if any(isinstance(row[i], int | float) for row in rows)]

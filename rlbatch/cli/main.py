@@ -1,0 +1,134 @@
+"""What does `rlbatch` do with a command line? Finds the command, runs it, and turns errors into one line and a code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from rlbatch import __version__
+from rlbatch.errors import RlbatchError, nearest
+
+COMMANDS = {
+    "train": "Train one run or all combinations of several batch sizes and seeds.",
+    "status": "Show what an experiment folder holds: done, partial, failed, planned.",
+    "show": "Show one run: its result and where each value of its config came from.",
+    "list": "List environments, presets or runs.",
+    "tensorboard": "Look at the curves of a folder in TensorBoard, on this machine only.",
+    "evaluate": "Repeat a run's last evaluation from its saved weights, or play new episodes.",
+    "export": "Write a run's policy as a Stable-Baselines3 .zip.",
+    "doctor": "Check versions, devices and what is missing for which environments.",
+    "completion": "Print the completion script of a shell.",
+}
+"""Every command with its one-line help; the command itself is loaded when it is run or asked for help."""
+
+
+class _Commands(click.Group):
+    """A group whose commands live in modules of their own, loaded when needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"rlbatch.cli.{cmd_name}_").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"{args[0]!r} is not a command; {nearest(args[0], COMMANDS) or 'see rlbatch --help'}"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, package_name="rlbatch", message="rlbatch %(version)s")
+def commands() -> None:
+    """How many replay experiences should make up each update batch?
+
+    \b
+    rlbatch train --env CartPole-v1 --batch 256
+    rlbatch tensorboard
+    """
+
+
+def main() -> None:
+    """Runs the command line and ends the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        The exit code: 0 done, 1 bug, 2 bad input, 3 a run ended badly, 4 busy, 5 refused, 75 temporary, 128 + signal.
+    """
+    as_json = "--json" in arguments
+    try:
+        code = commands.main(args=list(arguments), prog_name="rlbatch", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        return _tell(_as_input_error(error), as_json)
+    except click.Abort:
+        return 130
+    except RlbatchError as error:
+        return _tell(error, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: nothing more can be said
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        return _tell(RlbatchError("", f"internal error: {error!r}", "please report it with the lines above"), as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _tell(error: RlbatchError, as_json: bool) -> int:
+    if as_json:
+        told: dict[str, Any] = {"schema": "rlbatch.error/1", "where": error.where, "what": error.what}
+        click.echo(json.dumps(told | {"hint": error.hint, "exit_code": error.exit_code}), err=True)
+    else:
+        click.echo(f"rlbatch: error: {error}", err=True)
+    return error.exit_code
+
+
+def _as_input_error(error: click.ClickException) -> RlbatchError:
+    """Gives click's own complaints the form of ours."""
+    told = RlbatchError("", error.format_message().rstrip("."))
+    if isinstance(error, click.NoSuchOption):
+        close = ", ".join(error.possibilities or ())
+        told = RlbatchError(error.option_name, "is not an option", f"did you mean {close}?" if close else "see --help")
+    elif isinstance(error, click.MissingParameter) and error.param is not None:
+        told = RlbatchError(error.param.opts[-1], "is missing", "see --help")
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        name = (
+            error.param.opts[0]
+            if isinstance(error.param, click.Option)
+            else error.param.make_metavar(error.ctx)
+            if error.ctx
+            else ""
+        )
+        told = RlbatchError(name, error.message.rstrip("."))
+    elif isinstance(error, click.BadOptionUsage):
+        told = RlbatchError(error.option_name, error.message.rstrip("."))
+    told.exit_code = 2
+    return told

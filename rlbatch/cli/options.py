@@ -1,0 +1,87 @@
+"""How do options look in help, and what holds for all of them? Groups with headings, and no option given twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rlbatch.cli.types import Parsed, read_path
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class GroupedOption(click.Option):
+    """An option that belongs under a heading of the help."""
+
+    def __init__(self, *names: Any, group: str = "Other", **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows options under headings, and which refuses an option that is given twice."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for option in (p for p in self.params if isinstance(p, click.Option) and not p.multiple and not p.count):
+            names = {*option.opts, *option.secondary_opts}
+            given = [a for a in args if a in names or a.partition("=")[0] in names]
+            if len(given) > 1:
+                raise click.BadOptionUsage(option.opts[0], "is given more than once", ctx)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(param, "group", "Other"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
+    """Declares an option under a heading."""
+    return click.option(*names, cls=GroupedOption, group=group, **settings)
+
+
+def output_options(command: F) -> F:
+    """Adds --json to a command that prints something."""
+    return option("--json", "as_json", is_flag=True, group="Output", help="Print one JSON object and nothing else.")(
+        command
+    )
+
+
+def import_option(command: F) -> F:
+    """Adds --import, for environments that a module of the user's registers."""
+    return option(
+        "--import",
+        "modules",
+        multiple=True,
+        metavar="MODULE",
+        group="Environment",
+        help="Import this Python module first (found from the working directory); it registers environments.",
+    )(command)
+
+
+def out_option(command: F) -> F:
+    """Adds --out, the folder of all experiments."""
+    return option(
+        "--out",
+        type=Parsed("folder", read_path),
+        envvar="RLBATCH_OUT",
+        show_envvar=True,
+        default="results",
+        show_default=True,
+        group="Output",
+        help="Folder of all experiments.",
+    )(command)
+
+
+def results_folder(given: str | None) -> Path:
+    """Returns the folder a reading command looks into: the given one, else RLBATCH_OUT, else ./results."""
+    return Path(given or os.environ.get("RLBATCH_OUT") or "results")

@@ -1,0 +1,64 @@
+"""How do commands print? Numbers a reader can take in, tables that fit, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from rlbatch.errors import printable
+
+
+def echo_json(command: str, content: Mapping[str, Any]) -> None:
+    """Prints the one object of a command's --json."""
+    click.echo(json.dumps({"schema": f"rlbatch.{command}/1", **content}, allow_nan=False))
+
+
+def echo_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> None:
+    """Prints rows under headings; columns named by index in `right` are aligned right. A pipe gets full width."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(printable(str(cell)) for cell in row))
+    console = Console(soft_wrap=False, highlight=False, markup=False)
+    console.print(table, width=None if console.is_terminal else 240)
+
+
+def number(value: Any) -> str:
+    """Returns a number short enough for a table: 500, 71.3, 0.00125, 1,234,567; a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.4g}"
+
+
+def size(count: float) -> str:
+    """Returns a number of bytes in a unit a reader knows."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Returns a duration as 48 s, 3 min 20 s or 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """Returns "1 run" or "12 runs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,87 @@
+"""rlbatch show: one run, its result and where each value of its config came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlbatch.cli import options
+from rlbatch.cli.output import duration, echo_json, number
+from rlbatch.errors import InputError
+
+if TYPE_CHECKING:
+    from rlbatch.results import RunFolder
+
+_SHOWN = 10
+
+
+@click.command(cls=options.GroupedCommand)
+@click.argument("run")
+@options.output_options
+def command(run: str, as_json: bool) -> None:
+    """Show a run: its result, its last evaluations, and every setting with its origin.
+
+    RUN is a run folder, or a folder that holds just one.
+    """
+    from rlbatch.cli.narrate import schedule_line, settings_table
+
+    folder = find_run(run)
+    record, result = folder.record(), folder.result()
+    evaluations = list(folder.rows("eval"))
+    if as_json:
+        echo_json("show", {"folder": str(folder.path), "record": record, "result": result, "evaluations": evaluations})
+        return
+    click.echo(f"{folder.path}\nrun {record['run_id']}, arm {record['arm_id']}, {folder.status()}")
+    click.echo(schedule_line(folder.config()))
+    _show_result(result)
+    _show_curve(evaluations)
+    for note in record["notes"]:
+        click.echo(f"note: {note}")
+    settings_table(record["config"], record["origins"])
+    click.echo(f"preset: {record['preset_source']}")
+    made = record["provenance"]
+    versions = ", ".join(f"{name} {v}" for name, v in made["versions"].items() if v is not None)
+    click.echo(f"made: {made['created']} on {record['device']} by {' '.join(made['argv'])}\nwith: {versions}")
+
+
+def find_run(word: str) -> RunFolder:
+    """Returns the run folder that a command line names; raises InputError if it is none, or holds several."""
+    from rlbatch.results import RunFolder, find_runs
+
+    path = Path(word)
+    if (path / "config.json").is_file():
+        return RunFolder(path)
+    runs = find_runs(path) if path.is_dir() else []
+    if len(runs) == 1:
+        return runs[0]
+    if runs:
+        raise InputError(word, f"holds {len(runs)} runs, name one", f"for example {runs[0].path}")
+    raise InputError(word, "is not a run folder", "rlbatch list runs shows them")
+
+
+def _show_result(result: dict[str, Any] | None) -> None:
+    if result is None:
+        click.echo("not finished")
+        return
+    reason = f": {result['reason']}" if result["reason"] else ""
+    click.echo(
+        f"outcome {result['outcome']}{reason}; {number(result['timesteps'])} env steps, "
+        f"{number(result['updates'])} updates, {number(result['samples'])} samples, {duration(result['seconds'])}"
+    )
+    final = result["final"]
+    click.echo(
+        f"return {number(final['return_mean'])} (last evaluation), best {number(final['best'])}, "
+        f"area {number(final['auc'])}, steps to threshold {number(final['steps_to_threshold'])}, "
+        f"deepest drawdown {number(final['drawdown_max'])}, dispersion {number(final['dispersion'])}"
+    )
+
+
+def _show_curve(evaluations: list[dict[str, Any]]) -> None:
+    last = evaluations[-_SHOWN:]
+    points = ", ".join(f"{row['timesteps']:,}: {number(row['eval/return_mean'])}" for row in last)
+    click.echo(f"evaluations (env steps: return): {'... ' if len(evaluations) > _SHOWN else ''}{points or 'none yet'}")
+    cut = sum(row["cut_episodes"] for row in evaluations)
+    if cut:
+        click.echo(f"note: {cut} evaluation episodes did not end and were cut")

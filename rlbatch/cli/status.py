@@ -1,0 +1,52 @@
+"""rlbatch status: what an experiment folder holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlbatch.cli import options
+from rlbatch.cli.output import echo_json, echo_table, plural
+from rlbatch.errors import InputError
+
+_DONE = ("ok", "diverged")
+_OPEN = ("planned", "partial", "running")
+
+
+@click.command(cls=options.GroupedCommand)
+@click.argument("folder", required=False)
+@options.output_options
+def command(folder: str | None, as_json: bool) -> None:
+    """Show what an experiment folder, or every experiment below a folder, holds: done, failed, partial, planned.
+
+    FOLDER is RLBATCH_OUT or ./results if not given.
+    """
+    from rlbatch.experiment import Experiment
+
+    root = options.results_folder(folder)
+    found = [root] if (root / "experiment.yaml").is_file() else sorted(p.parent for p in root.glob("*/experiment.yaml"))
+    if not found:
+        raise InputError(str(root), "holds no experiment", "rlbatch train makes one")
+    experiments = [(path, Experiment(path).statuses()) for path in found]
+    if as_json:
+        echo_json("status", {"experiments": [{"folder": str(path), "runs": runs} for path, runs in experiments]})
+        return
+    for path, runs in experiments:
+        total = Counter(runs.values())
+        click.echo(f"{path}: {plural(len(runs), 'run')}, " + ", ".join(f"{n} {state}" for state, n in total.items()))
+        echo_table(
+            ("arm", "runs", "ok", "diverged", "failed", "partial", "running", "planned"), _arms(runs), range(1, 8)
+        )
+
+
+def _arms(runs: dict[str, str]) -> list[tuple[Any, ...]]:
+    """Returns one row per arm: its path and how many runs are in which state."""
+    arms: dict[str, Counter[str]] = {}
+    for path, state in runs.items():
+        known = state if state in (*_DONE, *_OPEN) else "failed"
+        arms.setdefault(str(Path(path).parent), Counter())[known] += 1
+    columns = (*_DONE, "failed", "partial", "running", "planned")
+    return [(arm, sum(states.values()), *(states[c] or "-" for c in columns)) for arm, states in arms.items()]

@@ -1,0 +1,78 @@
+"""rlbatch tensorboard: the curves of a folder, served on this machine only."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import threading
+from pathlib import Path
+
+import click
+
+from rlbatch.cli import options, types
+from rlbatch.errors import InputError, RefusedError
+from rlbatch.values import Integer
+
+LINK = "?runColorGroup=regex:(b%5Cd%2B)&smoothing=0#timeseries"
+"""Opens the time series with one colour per batch size."""
+
+
+@click.command(cls=options.GroupedCommand)
+@click.argument("folder", required=False)
+@options.option(
+    "--port",
+    type=types.integer(Integer(0, 65535)),
+    default=6006,
+    show_default=True,
+    group="Server",
+    help="Port; 0 takes a free one.",
+)
+@options.option(
+    "--host", default="127.0.0.1", show_default=True, group="Server", help="Loopback address: TensorBoard has no login."
+)
+def command(folder: str | None, port: int, host: str) -> None:
+    """Start TensorBoard for FOLDER (RLBATCH_OUT or ./results if not given) and print its link. Ctrl-C ends it."""
+    path = options.results_folder(folder)
+    if not path.is_dir():
+        raise InputError(str(path), "is not a folder", "rlbatch train makes ./results")
+    if next(path.rglob("events.out.tfevents.*"), None) is None:
+        raise InputError(str(path), "holds no curves yet", "rlbatch train writes them")
+    _check_host(host)
+    url = start(path, host, port)
+    click.echo(f"{path} in TensorBoard, one colour per batch size: {url}{LINK}\nCtrl-C ends it")
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+def start(folder: Path, host: str, port: int) -> str:
+    """Starts the server in the background and returns its address, ending in a slash; raises InputError."""
+    from tensorboard import program
+
+    server = program.TensorBoard()
+    server.configure(
+        argv=[
+            "tensorboard",
+            "--logdir",
+            str(folder),
+            "--host",
+            host,
+            "--port",
+            str(port),
+            "--samples_per_plugin",
+            "scalars=0",
+        ]
+    )
+    try:
+        return str(server.launch())
+    except program.TensorBoardServerException as error:
+        raise InputError("--port", f"{port} cannot be used: {error.msg}", "--port 0 takes a free one") from error
+
+
+def _check_host(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise InputError("--host", f"{host!r} is not an address", "127.0.0.1 is the default") from error
+    if not loopback:
+        hint = "from another machine: ssh -L 6006:127.0.0.1:6006 HOST"
+        raise RefusedError("--host", f"{host} is open to others, and TensorBoard has no login", hint)

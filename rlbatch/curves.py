@@ -1,0 +1,168 @@
+"""How good, how stable and how fast is one learning curve? The definitions, used live by runs and by the analysis.
+
+A curve is a matrix of evaluation episodes: `returns: (E, N)`, E evaluations of N episodes each, at `timesteps: (E,)`
+env steps, the first one before training. Episode returns are undiscounted.
+
+Evaluation noise must not look like instability. So drawdown is located on the odd episodes and measured on the even
+ones, and the other way round; dispersion has the variance of the episodes subtracted. Both are zero on average for a
+policy that never changes, and can be slightly negative.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+Floats = NDArray[np.float64]
+NEVER = "never"
+
+
+class Summary(NamedTuple):
+    """The scores of a finished curve; None where the curve cannot tell."""
+
+    return_mean: float
+    auc: float | None
+    best: float
+    drawdown_max: float | None
+    dispersion: float | None
+    steps_to_threshold: float | str | None
+
+
+def area(timesteps: Floats, means: Floats) -> float:
+    """Returns the mean height of the curve, (1/T) ∫ y dt by the trapezoid rule over the T env steps it spans.
+
+    Args:
+        timesteps: (E,) increasing, in env steps.
+        means: (E,) mean return of each evaluation.
+
+    Returns:
+        A return; with a single evaluation, that evaluation's mean.
+    """
+    span = timesteps[-1] - timesteps[0]
+    return float(np.trapezoid(means, timesteps) / span) if span > 0 else float(means[-1])
+
+
+def drawdown(returns: Floats) -> float | None:
+    """Returns how far the last evaluation lies below the best so far, free of evaluation noise.
+
+    The best evaluation is located on one half of the episodes, the fall to the last one measured on the other half,
+    both ways, and averaged.
+
+    Args:
+        returns: (E, N) of every evaluation so far.
+
+    Returns:
+        A difference of returns, or None with fewer than two episodes per evaluation.
+    """
+    halves = _halves(returns)
+    if halves is None:
+        return None
+    falls = []
+    for located, measured in (halves, halves[::-1]):
+        peak = int(np.argmax(located))
+        falls.append(measured[peak] - measured[-1])
+    return float(np.mean(falls))
+
+
+def max_drawdown(returns: Floats) -> float | None:
+    """Returns the deepest fall from an evaluation to a later one, located and measured on different episodes.
+
+    Args:
+        returns: (E, N) of the whole curve.
+
+    Returns:
+        A difference of returns, or None with fewer than two episodes per evaluation.
+    """
+    halves = _halves(returns)
+    if halves is None:
+        return None
+    falls = []
+    for located, measured in (halves, halves[::-1]):
+        trough = int(np.argmax(np.maximum.accumulate(located) - located))
+        peak = int(np.argmax(located[: trough + 1]))
+        falls.append(measured[peak] - measured[trough])
+    return float(np.mean(falls))
+
+
+def dispersion(returns: Floats) -> float | None:
+    """Returns the standard deviation of the differences of successive evaluations, episode noise subtracted.
+
+    With d_t = m_{t+1} − m_t, the sample variance of d over its K values expects, from noise alone,
+    (Σ(v_t + v_{t+1}) − (v_0 + v_K)/K) / (K − 1), where v_t is the variance of the mean m_t. That is subtracted; the
+    root keeps the sign, so that noise alone averages to zero. A steady rise is no dispersion.
+
+    Args:
+        returns: (E, N).
+
+    Returns:
+        In units of return, negative where noise explains more than all; None with fewer than two episodes per
+        evaluation or fewer than three evaluations.
+    """
+    if returns.shape[0] < 3 or returns.shape[1] < 2:
+        return None
+    means = returns.mean(axis=1)
+    noise = returns.var(axis=1, ddof=1) / returns.shape[1]
+    count = len(means) - 1
+    expected = ((noise[:-1] + noise[1:]).sum() - (noise[0] + noise[-1]) / count) / (count - 1)
+    excess = float(np.diff(means).var(ddof=1) - expected)
+    return math.copysign(math.sqrt(abs(excess)), excess)
+
+
+def steps_to_threshold(timesteps: Floats, means: Floats, threshold: float) -> float | None:
+    """Returns the env steps at which the isotonic fit of the curve first reaches a threshold.
+
+    The fit pools what falls, so a lucky evaluation does not count. A crossing at one of the last two points does not
+    count either: nothing confirms it.
+
+    Args:
+        timesteps: (E,).
+        means: (E,).
+        threshold: a return.
+
+    Returns:
+        Env steps of an evaluation, or None where the curve does not cross.
+    """
+    fit = isotonic_regression(means).x
+    crossed = np.flatnonzero(fit >= threshold)
+    if len(crossed) == 0 or crossed[0] >= len(means) - 2:
+        return None
+    return float(timesteps[crossed[0]])
+
+
+def summarise(timesteps: Floats, returns: Floats, threshold: float | None, *, finished: bool) -> Summary:
+    """Returns the scores of a run's whole curve.
+
+    Args:
+        timesteps: (E,) in env steps.
+        returns: (E, N).
+        threshold: the environment's, or None.
+        finished: whether the run reached its budget; an unfinished curve has no area, and never "never" crosses.
+
+    Returns:
+        The scores, with `steps_to_threshold` a number, "never", or None (no threshold, or unfinished and not crossed).
+    """
+    means = returns.mean(axis=1)
+    crossing: float | str | None = None
+    if threshold is not None:
+        crossing = steps_to_threshold(timesteps, means, threshold)
+        if crossing is None and finished:
+            crossing = NEVER
+    return Summary(
+        return_mean=float(means[-1]),
+        auc=area(timesteps, means) if finished else None,
+        best=float(means.max()),
+        drawdown_max=max_drawdown(returns),
+        dispersion=dispersion(returns),
+        steps_to_threshold=crossing,
+    )
+
+
+def _halves(returns: Floats) -> tuple[Floats, Floats] | None:
+    """Returns the means (E,) of the odd episodes (first, third, ...) and of the even ones, or None with one episode."""
+    if returns.shape[1] < 2:
+        return None
+    return returns[:, 0::2].mean(axis=1), returns[:, 1::2].mean(axis=1)

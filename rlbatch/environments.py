@@ -1,0 +1,255 @@
+"""What is known about an environment id? Whether it exists, which algorithm fits, its threshold, limits and scores.
+
+Facts that gymnasium's registry does not hold (reference scores, what to install) come from `environments.yaml` beside
+this file. Gymnasium only: nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import math
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import yaml
+from gymnasium import spaces
+
+from rlbatch.errors import InputError, RefusedError, nearest
+
+EPISODE_CAP = 10_000
+"""Env steps after which an evaluation episode of an environment without a limit of its own is cut."""
+
+INSTALL = {"box2d": 'pip install "rlbatch[box2d]"', "mujoco": 'pip install "rlbatch[mujoco]"'}
+"""Family of environments -> the command that installs what it needs."""
+
+_NEEDS = {"box2d": "Box2D", "mujoco": "mujoco"}
+
+_imported: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What `environments.yaml` says of a listed environment. Scores are undiscounted episode returns."""
+
+    family: str
+    algo: str
+    max_episode_steps: int
+    threshold: float | None
+    low: float
+    low_source: str
+    reference: float | None
+    reference_source: str
+    random_mean: float
+    random_se: float
+    random_n: int
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What one instance of an environment told.
+
+    Attributes:
+        env_id: as the user gave it.
+        action_space: gymnasium's.
+        observation_space: gymnasium's.
+        max_episode_steps: env steps after which gymnasium truncates an episode, or None.
+        threshold: return at which the environment counts as solved, or None.
+    """
+
+    env_id: str
+    action_space: spaces.Space[Any]
+    observation_space: spaces.Space[Any]
+    max_episode_steps: int | None
+    threshold: float | None
+
+
+@functools.cache
+def listed() -> dict[str, Facts]:
+    """Returns the facts of every listed environment, by id."""
+    text = resources.files("rlbatch").joinpath("environments.yaml").read_text(encoding="utf-8")
+    return {env_id: Facts(**facts) for env_id, facts in yaml.safe_load(text).items()}
+
+
+def installed(family: str) -> bool:
+    """Tells whether the packages that a family of environments needs can be found."""
+    module = _NEEDS.get(family)
+    return module is None or importlib.util.find_spec(module) is not None
+
+
+def import_module(name: str) -> None:
+    """Imports a module that registers environments, with the working directory on the path.
+
+    Only for names that the command line gave: importing runs the module's code.
+
+    Raises:
+        InputError: the module is not found, or its import fails.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, flags=re.ASCII):
+        raise InputError("--env", f"{name!r} is not the name of a Python module", "write module:Id")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(
+            "--env", f"module {name!r} cannot be imported: {error}", "run where it can be found"
+        ) from error
+    except Exception as error:  # user code may raise anything at import
+        raise InputError("--env", f"module {name!r} fails at import: {error!r}") from error
+    _imported.add(name)
+
+
+def registered_id(env_id: str) -> str:
+    """Returns the id under which gymnasium knows the environment, without `module:`.
+
+    Raises:
+        RefusedError: the id names a module that the command line did not.
+        InputError: no such id is registered; the hint names the nearest one.
+    """
+    module, _, bare = env_id.rpartition(":")
+    if ":" in module:
+        raise InputError("--env", f"{env_id!r} has more than one ':'", "write module:Id")
+    if module and module not in _imported:
+        raise RefusedError("env_id", f"{env_id!r} needs the module {module!r}", f"name it: --import {module}")
+    if not re.fullmatch(r"[A-Za-z0-9_][\w./-]*", bare, flags=re.ASCII) or ".." in bare:
+        raise InputError("--env", f"{bare!r} is not an environment id", "ids look like CartPole-v1")
+    if bare not in gymnasium.registry:
+        raise InputError("--env", f"{bare!r} is not a registered environment", _id_hint(bare))
+    return bare
+
+
+def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: bool = False) -> gymnasium.Env[Any, Any]:
+    """Returns a new instance, with gymnasium's passive checker if `checked`.
+
+    Raises:
+        InputError: it cannot be made: unknown id or argument, or packages missing (the hint says what to install).
+        RefusedError: see `registered_id`.
+    """
+    bare = registered_id(env_id)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # gymnasium's advice on newer versions; ours stands in `newer_version`
+            return gymnasium.make(bare, disable_env_checker=not checked, **env_kwargs)
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        family = listed()[bare].family if bare in listed() else _family_of(bare)
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            "--env", f"{bare} needs packages that are not installed ({reason})", INSTALL.get(family, "")
+        ) from error
+    except TypeError as error:
+        raise InputError("--env-kwargs", f"{bare} does not accept {dict(env_kwargs)}: {error}") from error
+    except Exception as error:  # an environment's constructor may raise anything
+        raise InputError("--env", f"{bare} cannot be made: {error!r}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _describe(env_id: str, kwargs: tuple[tuple[str, Any], ...]) -> Environment:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):  # MuJoCo logs into the working directory
+        env = open_environment(env_id, dict(kwargs))
+    try:
+        spec = env.spec
+        threshold = spec.reward_threshold if spec is not None else None
+        limit = spec.max_episode_steps if spec is not None else None
+        facts = listed().get(env_id)
+        if threshold is None and facts is not None:
+            threshold = facts.threshold
+        return Environment(env_id, env.action_space, env.observation_space, limit, threshold)
+    finally:
+        env.close()
+
+
+def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> Environment:
+    """Makes one instance and returns its spaces, step limit and threshold; raises like `open_environment`."""
+    try:
+        return _describe(env_id, tuple(sorted(env_kwargs.items())))
+    except TypeError:  # arguments that cannot be hashed
+        return _describe.__wrapped__(env_id, tuple(sorted(env_kwargs.items())))
+
+
+def choose_algo(environment: Environment, asked: str = "auto") -> str:
+    """Returns the algorithm for the action space: dqn for Discrete, sac for bounded Box.
+
+    Raises:
+        InputError: no algorithm fits the spaces, or the asked one does not.
+    """
+    action, where = environment.action_space, f"--env {environment.env_id}"
+    _check_observations(environment.observation_space, where)
+    if isinstance(action, spaces.Discrete):
+        if action.start != 0:
+            raise InputError(
+                where, f"its Discrete actions start at {action.start}, DQN needs 0", "wrap the environment"
+            )
+        fits = "dqn"
+    elif isinstance(action, spaces.Box):
+        if not (math.isfinite(action.low.min()) and math.isfinite(action.high.max())):
+            raise InputError(where, "its Box actions have no finite bounds, SAC needs them", "wrap the environment")
+        fits = "sac"
+    else:
+        kind = type(action).__name__
+        raise InputError(
+            where, f"has {kind} actions", "dqn takes Discrete actions, sac takes Box actions, nothing takes others"
+        )
+    if asked not in ("auto", fits):
+        kind = type(action).__name__
+        raise InputError(
+            "--algo", f"{asked} does not take the {kind} actions of {environment.env_id}", f"use {fits} or auto"
+        )
+    return fits
+
+
+def image_observations(space: spaces.Space[Any]) -> bool:
+    """Tells whether observations are images (bytes of height × width × channel)."""
+    return (
+        isinstance(space, spaces.Box)
+        and len(space.shape) == 3
+        and space.dtype is not None
+        and space.dtype.name == "uint8"
+    )
+
+
+def newer_version(env_id: str) -> str | None:
+    """Returns the newest registered version of the same environment, where that is not `env_id` itself."""
+    match = re.fullmatch(r"(.+)-v(\d+)", env_id.rpartition(":")[2])
+    if match is None:
+        return None
+    versions = [
+        int(i.rpartition("-v")[2]) for i in gymnasium.registry if re.fullmatch(re.escape(match[1]) + r"-v\d+", i)
+    ]
+    return f"{match[1]}-v{max(versions)}" if versions and max(versions) > int(match[2]) else None
+
+
+def _check_observations(space: spaces.Space[Any], where: str) -> None:
+    simple = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+    for part in parts:
+        if not isinstance(part, simple):
+            raise InputError(
+                where,
+                f"has {type(part).__name__} observations",
+                "Box, Discrete, MultiDiscrete, MultiBinary or a Dict of them",
+            )
+
+
+def _id_hint(bare: str) -> str:
+    stem = re.sub(r"-v\d*$", "", bare)
+    versions = sorted(i for i in gymnasium.registry if re.fullmatch(re.escape(stem) + r"-v\d+", i))
+    if versions:
+        return f"did you mean {versions[-1]}?"
+    return nearest(bare, [*listed(), *gymnasium.registry]) or "rlbatch list envs shows some"
+
+
+def _family_of(bare: str) -> str:
+    entry = str(gymnasium.registry[bare].entry_point)
+    return next((family for family in INSTALL if f".{family}." in entry), "")

@@ -1,0 +1,164 @@
+"""What belongs to an experiment folder? Its plan, its lock, and the state of each of its runs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlbatch.config import RunConfig
+from rlbatch.errors import BusyError, InputError, RefusedError
+from rlbatch.results import SCHEMA, RunFolder, find_runs, run_path, write_bytes
+
+LOCK_WAIT_S = 5.0
+"""How long a second command waits for the workers of a first one to die."""
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The folder of one experiment."""
+
+    path: Path
+
+    @property
+    def plan_path(self) -> Path:
+        """Which runs were asked for, by which commands."""
+        return self.path / "experiment.yaml"
+
+    def run(self, config: RunConfig) -> RunFolder:
+        """Returns the folder of a run in this experiment."""
+        return RunFolder(self.path / run_path(config))
+
+    def planned(self) -> dict[str, str]:
+        """Returns run path -> run id of every run ever asked for; empty without a plan.
+
+        Raises:
+            InputError: the plan cannot be read.
+            RefusedError: it has another schema.
+        """
+        runs: dict[str, str] = {}
+        for plan in self._plans():
+            runs |= plan["runs"]
+        return runs
+
+    def statuses(self) -> dict[str, str]:
+        """Returns run path -> status ("planned", "partial", "running" or an outcome) of all runs, planned or found."""
+        runs = {path: RunFolder(self.path / path) for path in self.planned()}
+        runs |= {str(run.path.relative_to(self.path)): run for run in find_runs(self.path)}
+        busy = self.locked()
+        states = {path: run.status() for path, run in sorted(runs.items())}
+        return {path: "running" if busy and state == "partial" else state for path, state in states.items()}
+
+    def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str]) -> None:
+        """Merges the runs of one command into the plan; a plan with the same runs is not added twice."""
+        runs = {str(run_path(config)): config.run_id for config in configs}
+        digest = hashlib.sha256(json.dumps(sorted(runs.values())).encode()).hexdigest()
+        plans = self._plans()
+        if any(plan["hash"] == digest for plan in plans):
+            return
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        plans.append({"command": list(argv), "created": created, "hash": digest, "runs": runs})
+        content = {"schema": SCHEMA, "name": self.path.name, "plans": plans}
+        text = "# The runs that were asked for in this folder. Written by rlbatch.\n"
+        write_bytes(self.plan_path, (text + yaml.safe_dump(content, sort_keys=False, width=120)).encode())
+
+    def check_usable(self) -> None:
+        """Raises InputError unless rlbatch may write here: a folder of its own, or one that can be made."""
+        where = str(self.path)
+        try:
+            target = next(p for p in (self.path, *self.path.parents) if os.path.lexists(p))
+            if not target.is_dir():
+                raise InputError("--out", f"{str(target)!r} is not a folder")
+            if not os.access(target, os.W_OK | os.X_OK) or str(target.resolve()).startswith("/proc"):
+                raise InputError("--out", f"{str(target)!r} cannot be written to")
+            foreign = target == self.path and any(self.path.iterdir()) and not self.plan_path.exists()
+        except OSError as error:
+            raise InputError("--out", f"{where!r} cannot be used: {error.strerror}") from error
+        except ValueError as error:
+            raise InputError("--out", f"{where!r} is not a path: {error}") from error
+        if foreign and not (self.path / ".lock").exists():
+            raise InputError("--name", f"{where!r} exists and is not an rlbatch experiment", "choose another --name")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[int]:
+        """Makes the folder and holds it against other commands; yields the descriptor that workers inherit.
+
+        The kernel frees the lock when the last holder dies, so no lock can be stale.
+
+        Raises:
+            BusyError: another live command holds it, also after 5 s.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._wait_for(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def locked(self) -> bool:
+        """Tells whether a live command holds the folder."""
+        try:
+            with (self.path / ".lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _wait_for(self, descriptor: int) -> None:
+        give_up = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise
+                if time.monotonic() > give_up:
+                    holder = os.pread(descriptor, 200, 0).decode(errors="replace")
+                    hint = "wait for it, or use another --name"
+                    raise BusyError(str(self.path), f"another rlbatch command works here {holder}", hint) from error
+                time.sleep(0.1)
+            else:
+                return
+
+    def _plans(self) -> list[dict[str, Any]]:
+        if not self.plan_path.exists():
+            return []
+        try:
+            content = yaml.load(self.plan_path.read_text(encoding="utf-8"), Loader=_SafeLoader)  # noqa: S506 - safe
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise InputError(str(self.plan_path), f"cannot be read: {error}") from error
+        if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
+            raise RefusedError(str(self.plan_path), f"is not a plan of schema {SCHEMA}")
+        plans: list[dict[str, Any]] = content["plans"]
+        return plans
+
+
+def experiment_at(out: Path, name: str) -> Experiment:
+    """Returns the experiment of this name below a results folder; raises InputError for a name no folder can have."""
+    if not NAME.fullmatch(name) or name.endswith("."):
+        raise InputError("--name", f"{name!r} cannot be a folder's name", "letters, digits and . _ + -, at most 100")
+    if not str(out).strip() or "\0" in str(out):
+        raise InputError("--out", f"{str(out)!r} is not a path")
+    return Experiment(out / name)
+
+
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,0 +1,141 @@
+"""Which runs did the user ask for? Turns a request into resolved `RunConfig`s and says where each value came from.
+
+Precedence: command line > preset > default. On the result the design (`match`) sets the update schedule and the rule
+(`lr_rule`) the optimiser, for each batch size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlbatch import presets
+from rlbatch.config import SETTINGS, RunConfig, check_name, check_value
+from rlbatch.designs import Optimizer, Schedule, ratio_schedule, samples_schedule, scale_optimizer, warnings_of
+from rlbatch.environments import choose_algo, describe
+from rlbatch.errors import InputError
+
+MAX_RUNS = 10_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, before presets and designs.
+
+    Attributes:
+        env_id: gymnasium id or module:Id.
+        algo: dqn, sac or auto.
+        batch_sizes: transitions; empty for the preset's.
+        seeds: one run each.
+        settings: field of `RunConfig` -> value, as given.
+        origins: field -> where it was given ("--steps", "--set").
+    """
+
+    env_id: str
+    algo: str = "auto"
+    batch_sizes: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A resolved run, where each value came from, and what is to be recorded with it.
+
+    Attributes:
+        config: the run.
+        origins: field -> where its value came from; every field has one.
+        preset_source: where the preset's values come from.
+        notes: warnings recorded in the run.
+    """
+
+    config: RunConfig
+    origins: dict[str, str]
+    preset_source: str
+    notes: list[str]
+
+
+def expand(request: Request) -> list[PlannedRun]:
+    """Returns all combinations of the request's batch sizes and seeds, batch sizes outermost.
+
+    Raises:
+        InputError: the environment, a setting or a combination is refused; one bad arm refuses the whole request.
+        RefusedError: the environment needs a module that nobody named.
+    """
+    if len(request.batch_sizes or (1,)) * len(request.seeds) > MAX_RUNS:
+        raise InputError("--seeds", f"{len(request.batch_sizes) * len(request.seeds)} runs are more than {MAX_RUNS}")
+    for name, value in request.settings.items():
+        check_name(name)
+        check_value(name, value)
+    environment = describe(request.env_id, request.settings.get("env_kwargs", {}))
+    algo = choose_algo(environment, request.algo)
+    arms = request.batch_sizes or (None,)
+    return [_resolve(request, algo, batch, seed) for batch, seed in itertools.product(arms, request.seeds)]
+
+
+def _resolve(request: Request, algo: str, batch_size: int | None, seed: int) -> PlannedRun:
+    given = dict(request.settings)
+    preset = presets.load(
+        given.get("preset", "neutral"), algo, request.env_id.rpartition(":")[2], given.get("total_timesteps")
+    )
+    values = {name: s.default_for(algo) for name, s in SETTINGS.items() if s.algo in (None, algo)}
+    origins = dict.fromkeys(values, "default")
+    preset_batch = preset.values.get("batch_size", values["batch_size"])
+    _lay(values, origins, preset.values, preset.origins)
+    _lay(values, origins, {"lr_reference_batch": preset_batch}, {"lr_reference_batch": "the preset's batch size"})
+    asked = {"env_id": request.env_id, "algo": algo, "seed": seed}
+    where = {"env_id": "--env", "algo": "--algo" if request.algo != "auto" else "action space", "seed": "--seeds"}
+    if batch_size is not None:
+        asked["batch_size"], where["batch_size"] = batch_size, "--batch"
+    for name in given:
+        check_name(name, algo)
+    _lay(values, origins, given, request.origins)
+    _lay(values, origins, asked, where)
+    _apply_schedule(values, origins, given, preset_batch)
+    _apply_rule(values, origins, algo)
+    config = RunConfig.build(**values)
+    unchanged = config.preset == "zoo" and origins["learning_starts"].startswith("preset")
+    notes = warnings_of(config, warm_up_from_zoo=unchanged)
+    return PlannedRun(config, origins, preset.source, notes)
+
+
+def _apply_schedule(
+    values: dict[str, Any], origins: dict[str, str], given: Mapping[str, Any], preset_batch: int
+) -> None:
+    """Resolves replay_ratio and match: samples into train_freq and gradient_steps."""
+    if values["replay_ratio"] is not None:
+        clash = [name for name in ("train_freq", "gradient_steps") if name in given]
+        if clash:
+            raise InputError(
+                "replay_ratio", f"is short for train_freq and gradient_steps, and {clash[0]} is given too", "give one"
+            )
+        schedule = ratio_schedule(values["replay_ratio"], values["n_envs"])
+        _lay(values, origins, schedule._asdict(), dict.fromkeys(Schedule._fields, "from replay_ratio"))
+    if values["match"] == "samples":
+        schedule = samples_schedule(
+            Schedule(values["train_freq"], values["gradient_steps"]),
+            preset_batch,
+            values["batch_size"],
+            values["n_envs"],
+        )
+        if values["batch_size"] != preset_batch:
+            _lay(values, origins, schedule._asdict(), dict.fromkeys(Schedule._fields, "match: samples"))
+
+
+def _apply_rule(values: dict[str, Any], origins: dict[str, str], algo: str) -> None:
+    """Scales the optimiser for the batch size by the learning-rate rule."""
+    rule, factor = values["lr_rule"], values["batch_size"] / values["lr_reference_batch"]
+    before = Optimizer(*(values[name] for name in Optimizer._fields))
+    after = scale_optimizer(rule, before, factor, match=values["match"], target_per_update=algo == "sac")
+    changed = {n: v for n, v in after._asdict().items() if v != values[n]}
+    where = {name: f"lr_rule {rule} from {values[name]:g} ({origins[name]})" for name in changed}
+    _lay(values, origins, changed, where)
+
+
+def _lay(values: dict[str, Any], origins: dict[str, str], new: Mapping[str, Any], where: Mapping[str, str]) -> None:
+    """Lays one layer of settings over those below it."""
+    values.update(new)
+    origins.update({name: where.get(name, "default") for name in new})

@@ -1,0 +1,91 @@
+"""What will runs cost, before they start? Env steps, updates, samples, replay memory and disk, by arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+
+from rlbatch.config import RunConfig
+from rlbatch.designs import count_updates
+from rlbatch.environments import describe
+
+_TRAIN_ROW_BYTES = 1_500
+"""One train row on disk, as a line and as an event."""
+_EVAL_ROW_BYTES = 1_200
+_EPISODE_BYTES = 25
+_CONFIG_BYTES = 6_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a set of runs will cost.
+
+    Attributes:
+        runs: how many.
+        env_steps: of training, all runs together.
+        eval_episodes: of evaluation, all runs together.
+        updates: optimiser steps, all runs together.
+        samples: transitions drawn from replay, all runs together.
+        replay_bytes: memory of the largest replay; runs follow one another.
+        disk_bytes: about what the folders will take.
+    """
+
+    runs: int
+    env_steps: int
+    eval_episodes: int
+    updates: int
+    samples: int
+    replay_bytes: int
+    disk_bytes: int
+
+
+def estimate(configs: Sequence[RunConfig]) -> Estimate:
+    """Returns what the runs will cost together."""
+    return Estimate(
+        runs=len(configs),
+        env_steps=sum(c.total_timesteps for c in configs),
+        eval_episodes=sum((c.n_evaluations + 1) * c.n_eval_episodes for c in configs),
+        updates=sum(count_updates(c) for c in configs),
+        samples=sum(count_updates(c) * c.batch_size for c in configs),
+        replay_bytes=max((replay_bytes(c) for c in configs), default=0),
+        disk_bytes=sum(_disk_bytes(c) for c in configs),
+    )
+
+
+def replay_bytes(config: RunConfig) -> int:
+    """Returns the memory that one run's replay fills: observation twice, action, and reward and two flags as float32."""
+    environment = describe(config.env_id, config.env_kwargs)
+    row = 2 * _bytes(environment.observation_space) + _bytes(environment.action_space) + 3 * 4
+    return min(config.buffer_size, config.total_timesteps) * row
+
+
+def _bytes(space: spaces.Space[object]) -> int:
+    if isinstance(space, spaces.Dict):
+        return sum(_bytes(part) for part in space.spaces.values())
+    return math.prod(space.shape or ()) * np.dtype(space.dtype or np.float32).itemsize
+
+
+def _disk_bytes(config: RunConfig) -> int:
+    evaluations = config.n_evaluations + 1
+    rows = config.log_points * _TRAIN_ROW_BYTES
+    rows += evaluations * (_EVAL_ROW_BYTES + config.n_eval_episodes * _EPISODE_BYTES)
+    return rows + 4 * _weights(config) + _CONFIG_BYTES
+
+
+def _weights(config: RunConfig) -> int:
+    """Returns the weights that are saved: online and target networks (two critics each and an actor for SAC)."""
+    environment = describe(config.env_id, config.env_kwargs)
+    observation = spaces.flatdim(environment.observation_space)
+    action = spaces.flatdim(environment.action_space)
+    if config.algo == "dqn":
+        return 2 * _mlp(observation, config.net_arch, action)
+    return 4 * _mlp(observation + action, config.net_arch, 1) + _mlp(observation, config.net_arch, 2 * action)
+
+
+def _mlp(inputs: int, hidden: Sequence[int], outputs: int) -> int:
+    return sum((a + 1) * b for a, b in itertools.pairwise([inputs, *hidden, outputs]))

@@ -1,0 +1,151 @@
+"""Which of the planned runs are left to do? Executes those, and returns how every planned run stands.
+
+A finished run is never trained again; a failed one only when asked; a run of another command in the same folder is left
+alone. The folder is locked against other commands meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from rlbatch.errors import InputError, TemporaryError
+from rlbatch.experiment import Experiment
+from rlbatch.grid import PlannedRun
+from rlbatch.launch import local
+from rlbatch.launch.estimate import replay_bytes
+from rlbatch.launch.provenance import provenance
+from rlbatch.results import GOOD_OUTCOMES, RunFolder
+
+Report = Callable[[dict[str, Any]], None]
+"""Takes one progress message: {"type": "started" | "tick" | "train" | "eval" | "finished", "run": index, ...}."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one planned run stands when the command ends.
+
+    Attributes:
+        planned: the run.
+        folder: where its record lies.
+        result: what result.json says.
+        new: whether it was trained by this command.
+    """
+
+    planned: PlannedRun
+    folder: RunFolder
+    result: dict[str, Any]
+    new: bool
+
+
+def execute(
+    planned: Sequence[PlannedRun],
+    experiment: Experiment,
+    report: Report,
+    *,
+    device: str = "auto",
+    modules: Sequence[str] = (),
+    retry_failed: bool = False,
+    argv: Sequence[str] = (),
+) -> list[Outcome]:
+    """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
+
+    Args:
+        planned: the runs, from `grid.expand`.
+        experiment: the folder they belong to.
+        report: is told of progress.
+        device: auto, cpu, cuda or cuda:n.
+        modules: modules that the command line named, to be imported by the workers.
+        retry_failed: train failed runs again (never diverged ones).
+        argv: the command, for the record.
+
+    Raises:
+        InputError: the folder or the device cannot be used, or memory does not suffice; nothing was written.
+        BusyError: another command works in the folder.
+        RefusedError: a run folder there was tampered with, or is of another version.
+        TemporaryError: the disk is full.
+        Interrupted: a signal ended the command; what was done is kept.
+    """
+    experiment.check_usable()
+    check_device(device)
+    check_memory(planned)
+    for run in planned:
+        _check_same(experiment.run(run.config), run)
+    with experiment.lock():
+        experiment.add_plan([run.config for run in planned], argv)
+        todo = [i for i, run in enumerate(planned) if _is_left(experiment.run(run.config), retry_failed)]
+        jobs = [_job(planned[i], experiment, argv) for i in todo]
+        logs = experiment.path / "_logs"
+        if jobs:
+            local.train(jobs, lambda m: report(m | {"run": todo[m["run"]]} if "run" in m else m), logs, device, modules)
+    return [_outcome(experiment.run(run.config), run, i in todo) for i, run in enumerate(planned)]
+
+
+def check_device(asked: str) -> None:
+    """Raises InputError unless the device exists. A GPU is looked for in a process of its own, which loads torch."""
+    if asked in ("auto", "cpu"):
+        return
+    kind, _, index = asked.partition(":")
+    if kind != "cuda" or (":" in asked and not (index.isascii() and index.isdigit())):
+        raise InputError("--device", f"{asked!r} is not a device", "allowed: auto, cpu, cuda, cuda:0, cuda:1, ...")
+    found = probe_devices()
+    names = [device["device"] for device in found["devices"]]
+    if ("cuda:0" if asked == "cuda" else asked) not in names:
+        raise InputError("--device", f"{asked} is not available here", f"available: {', '.join(names)}")
+
+
+def probe_devices() -> dict[str, Any]:
+    """Returns {"torch", "cuda", "devices"} as a process of its own sees them."""
+    command = [sys.executable, "-P", "-m", "rlbatch.training.devices"]
+    output = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
+    return dict(json.loads(output.stdout))
+
+
+def check_memory(planned: Sequence[PlannedRun]) -> None:
+    """Raises InputError if the largest replay does not fit into the memory that is free now."""
+    free = psutil.virtual_memory().available
+    for run in planned:
+        needed = replay_bytes(run.config)
+        if needed > free:
+            raise InputError(
+                "buffer_size",
+                f"a replay of {run.config.buffer_size:,} transitions needs {needed / 1e9:.1f} GB, "
+                f"{free / 1e9:.1f} GB are free",
+                "--set buffer_size=N with a smaller N",
+            )
+
+
+def _check_same(folder: RunFolder, run: PlannedRun) -> None:
+    """Reads what stands in a run's folder, which raises if it is not this run's."""
+    if folder.exists() and folder.record()["run_id"] != run.config.run_id:
+        raise InputError(
+            str(folder.path), "holds another run whose id begins with the same digits", "use another --name"
+        )
+
+
+def _is_left(folder: RunFolder, retry_failed: bool) -> bool:
+    result = folder.result()
+    return result is None or (retry_failed and result["outcome"] not in GOOD_OUTCOMES)
+
+
+def _job(run: PlannedRun, experiment: Experiment, argv: Sequence[str]) -> local.Job:
+    beside = {
+        "origins": run.origins,
+        "preset_source": run.preset_source,
+        "notes": run.notes,
+        "provenance": provenance(argv),
+    }
+    return local.Job(run.config, experiment.run(run.config), beside)
+
+
+def _outcome(folder: RunFolder, run: PlannedRun, new: bool) -> Outcome:
+    result = folder.result()
+    if result is None:
+        raise TemporaryError(str(folder.path), "has no result", "run the same command again")
+    return Outcome(run, folder, result, new)

@@ -1,0 +1,170 @@
+"""How are runs trained on this machine? In a worker process that the driver feeds, hears and, if need be, replaces.
+
+A worker that dies takes one run with it: the run in progress is recorded as crashed, and a new worker goes on with the
+rest. Ctrl-C and SIGTERM ask the worker to stop at the next vector step; the second one ends it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rlbatch.config import RunConfig, as_dict
+from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
+from rlbatch.recorder import record_crash
+from rlbatch.results import RunFolder
+
+_GRACE_S = 30
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to train: its config, its folder, and what config.json keeps beside the config."""
+
+    config: RunConfig
+    folder: RunFolder
+    beside: dict[str, Any]
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+    """A signal ended the command.
+
+    Attributes:
+        exit_code: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
+def train(
+    jobs: Sequence[Job], report: Callable[[dict[str, Any]], None], logs: Path, device: str, modules: Sequence[str]
+) -> None:
+    """Trains the jobs in order, in one worker after the other; raises what a worker could not cope with.
+
+    Args:
+        jobs: the runs.
+        report: is told of progress, "run" being the index of the job.
+        logs: a folder; the worker works in a folder inside it.
+        device: as asked.
+        modules: to be imported by the worker.
+    """
+    left = list(range(len(jobs)))
+    while left:
+        folder = logs / jobs[left[0]].config.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        worker = _Worker([jobs[i] for i in left], folder, device, modules)
+        with _signals(worker) as seen:
+            in_progress = _follow(worker, left, report)
+        if seen:
+            raise Interrupted(seen[0])
+        if in_progress is not None:
+            report(_bury(worker, jobs[in_progress], in_progress))
+            left = left[left.index(in_progress) + 1 :]
+        elif worker.process.returncode != 0:
+            raise RlbatchError(str(worker.log), "the worker ended before it began a run", "the log tells why")
+        else:
+            return
+
+
+class _Worker:
+    """A worker process and the pipes to it."""
+
+    def __init__(self, jobs: Sequence[Job], folder: Path, device: str, modules: Sequence[str]) -> None:
+        self.log = folder / "worker.log"
+        runs = [
+            {"config": as_dict(job.config), "folder": str(job.folder.path.resolve()), "beside": job.beside}
+            for job in jobs
+        ]
+        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")] if modules else [os.environ.get("PYTHONPATH", "")]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "rlbatch.launch.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+                env=environment,
+                text=True,
+                start_new_session=True,  # a Ctrl-C in the terminal reaches the driver alone
+            )
+        self.say(json.dumps({"runs": runs, "device": device, "modules": list(modules)}))
+
+    def say(self, line: str) -> None:
+        """Writes a line to the worker, if it still listens."""
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            print(line, file=self.process.stdin, flush=True)
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Yields what the worker says until it ends."""
+        for line in self.process.stdout or ():
+            yield json.loads(line)
+        self.process.wait()
+
+
+def _follow(worker: _Worker, left: list[int], report: Callable[[dict[str, Any]], None]) -> int | None:
+    """Passes the worker's messages on; returns the job that it died in, or None."""
+    in_progress: int | None = None
+    for message in worker.messages():
+        if message["type"] == "error":
+            raise _as_error(message)
+        if "run" in message:
+            message["run"] = left[message["run"]]
+            in_progress = None if message["type"] == "finished" else message["run"]
+        report(message)
+    return in_progress
+
+
+def _bury(worker: _Worker, job: Job, index: int) -> dict[str, Any]:
+    """Records the run that a worker died in; returns the message that tells of it."""
+    code = worker.process.returncode
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    tail = worker.log.read_text(errors="replace")[-20_000:]
+    result = record_crash(job.folder, job.config, f"its process was {how}" if code < 0 else f"its process {how}", tail)
+    return {"type": "finished", "run": index, "result": result}
+
+
+@contextlib.contextmanager
+def _signals(worker: _Worker) -> Iterator[list[int]]:
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop: the first asks, the second kills. Yields those that came."""
+    seen: list[int] = []
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        seen.append(signum)
+        if len(seen) == 1:
+            worker.say("stop")
+        else:
+            worker.process.kill()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield seen
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        if worker.process.poll() is None:
+            with contextlib.suppress(OSError):
+                worker.process.stdin and worker.process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(_GRACE_S)
+            worker.process.kill()
+        for pipe in (worker.process.stdin, worker.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _as_error(message: dict[str, Any]) -> RlbatchError:
+    kinds = {kind.exit_code: kind for kind in (RlbatchError, InputError, RefusedError, TemporaryError)}
+    return kinds[message["exit_code"]](message["where"], message["what"], message["hint"])

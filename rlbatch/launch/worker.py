@@ -1,0 +1,134 @@
+"""What does a worker process do? It trains the runs of one job and writes their folders.
+
+The job comes as one JSON line on standard input; progress goes out as JSON lines on standard output. When standard
+input says stop, or closes because the driver died, training stops at the next vector step. Everything that environments
+print goes to the log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlbatch.config import RunConfig, from_dict
+from rlbatch.environments import describe, image_observations, import_module
+from rlbatch.errors import RlbatchError
+from rlbatch.recorder import Recorder
+from rlbatch.results import RunFolder
+from rlbatch.rows import Ending, Row
+
+Send = Callable[[dict[str, Any]], None]
+_TICK_S = 0.5
+
+
+def main() -> None:
+    """Runs the job on standard input, as its own process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what a Ctrl-C means
+    messages = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    job = json.loads(sys.stdin.readline())
+    stop = threading.Event()
+    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+
+    def send(message: dict[str, Any]) -> None:
+        try:
+            print(json.dumps(message), file=messages)
+        except BrokenPipeError:
+            stop.set()
+
+    try:
+        work(job, send, stop.is_set)
+    except RlbatchError as error:
+        told = {"where": error.where, "what": error.what, "hint": error.hint, "exit_code": error.exit_code}
+        send({"type": "error", **told})
+
+
+def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
+    """Trains the runs of a job, one after the other.
+
+    Args:
+        job: {"runs": [{"config", "folder", "beside"}], "device", "modules"}; folders are absolute.
+        send: takes one progress message.
+        stopping: tells whether to stop at the next vector step.
+    """
+    import torch
+
+    from rlbatch.training import sb3
+
+    torch.set_num_threads(1)
+    for module in job["modules"]:
+        import_module(module)
+    clerk = _Clerk([from_dict(run["config"]) for run in job["runs"]], job, send, stopping)
+    try:
+        sb3.train(clerk.configs, clerk.emit, clerk.commit, device=clerk.device)
+    finally:
+        clerk.close()
+
+
+class _Clerk:
+    """Keeps a recorder for each run in progress and tells the driver what happens."""
+
+    def __init__(self, configs: list[RunConfig], job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
+        from rlbatch.training import devices
+
+        self.configs = configs
+        self._job = job
+        self._send = send
+        self._stopping = stopping
+        self._recorders: dict[int, Recorder] = {}
+        self._told = 0.0
+        self._environment = describe(configs[0].env_id, configs[0].env_kwargs)
+        images = image_observations(self._environment.observation_space)
+        self.device = devices.resolve(job["device"], images=images)
+        send({"type": "device", "device": self.device})
+
+    def emit(self, run: int, report: Row | Ending) -> None:
+        """Records a row or an ending."""
+        if run not in self._recorders:
+            self._recorders[run] = self._start(run)
+        recorder = self._recorders[run]
+        if isinstance(report, Ending):
+            result = recorder.finish(report)
+            del self._recorders[run]
+            self._send({"type": "finished", "run": run, "result": result})
+            return
+        row = recorder.emit(report)
+        shown = {"eval": "eval/return_mean", "train": "rollout/return_mean"}[row.kind]
+        told = {"timesteps": row.timesteps, "updates": row.updates, "seconds": row.seconds, "return": row.values[shown]}
+        self._send({"type": row.kind, "run": run, **told})
+
+    def commit(self, run: int, timesteps: int) -> bool:
+        """Tells the driver now and then how far the run is; False asks the engine to stop."""
+        now = time.monotonic()
+        if now - self._told >= _TICK_S:
+            self._told = now
+            self._send({"type": "tick", "run": run, "timesteps": timesteps})
+        return not self._stopping()
+
+    def close(self) -> None:
+        """Closes what is left of runs that did not end."""
+        for recorder in self._recorders.values():
+            recorder.close()
+
+    def _start(self, run: int) -> Recorder:
+        asked = self._job["runs"][run]
+        beside = asked["beside"] | {"device": self.device}
+        self._send({"type": "started", "run": run})
+        return Recorder(RunFolder(Path(asked["folder"])), self.configs[run], self._environment.threshold, **beside)
+
+
+def _listen(stop: threading.Event) -> None:
+    """Waits for the driver's word, or for its death: either way standard input has something to say, or ends."""
+    sys.stdin.readline()
+    stop.set()
+
+
+if __name__ == "__main__":
+    main()

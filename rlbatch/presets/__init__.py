@@ -1,0 +1,84 @@
+"""Which hyperparameters does a run start from? Presets: one YAML file each, values per algorithm and environment."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from rlbatch.config import check_name, check_value
+from rlbatch.errors import InputError, nearest
+
+NAMES = ("neutral", "zoo")
+
+NEUTRAL_WARM_UP = 2048
+NEUTRAL_TARGET_INTERVAL = 500
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The values of one preset for one environment.
+
+    Attributes:
+        values: field of `RunConfig` -> value, before any design or learning-rate rule.
+        origins: field -> where the value stands, for `rlbatch show`.
+        source: where the values come from.
+        listed: whether the preset has an entry for this environment.
+    """
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+    source: str
+    listed: bool
+
+
+def load(name: str, algo: str, env_id: str, total_timesteps: int | None = None) -> Preset:
+    """Returns a preset's values for an algorithm and environment.
+
+    Args:
+        name: neutral or zoo.
+        algo: dqn or sac.
+        env_id: environments without an entry get the preset's fallback.
+        total_timesteps: the budget where it is given otherwise (env steps): the fallback's warm-up depends on it.
+
+    Raises:
+        InputError: no such preset.
+    """
+    if name not in NAMES:
+        raise InputError(
+            "--preset", f"{name!r} is not a preset", nearest(name, NAMES) or f"allowed: {', '.join(NAMES)}"
+        )
+    part = document(name)[algo]
+    entry = part["environments"].get(env_id)
+    own = dict(entry if entry is not None else part["fallback"])
+    source = str(own.pop("source", document(name)["source"]))
+    if entry is None and name == "neutral":
+        own |= _fallback_clocks(algo, total_timesteps or own["total_timesteps"])
+    where = env_id if entry is not None else "fallback"
+    origins = dict.fromkeys(part["base"], f"preset {name}, {algo}") | dict.fromkeys(own, f"preset {name}, {where}")
+    return Preset(values=part["base"] | own, origins=origins, source=source, listed=entry is not None)
+
+
+@functools.cache
+def document(name: str) -> dict[str, Any]:
+    """Returns a preset file, every value checked against `RunConfig`; raises InputError."""
+    text = resources.files("rlbatch.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    preset: dict[str, Any] = yaml.safe_load(text)
+    for algo in ("dqn", "sac"):
+        part = preset[algo]
+        for values in (part["base"], part["fallback"], *part["environments"].values()):
+            for field in [f for f in values if f != "source"]:
+                check_name(field, algo)
+                values[field] = check_value(field, values[field])
+    return preset
+
+
+def _fallback_clocks(algo: str, total_timesteps: int) -> dict[str, int]:
+    """Warm-up and target interval (env steps) that leave a short run of an unlisted environment time to learn."""
+    clocks = {"learning_starts": min(NEUTRAL_WARM_UP, total_timesteps // 5)}
+    if algo == "dqn":
+        clocks["target_update_interval"] = max(1, min(NEUTRAL_TARGET_INTERVAL, total_timesteps // 20))
+    return clocks

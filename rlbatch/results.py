@@ -1,0 +1,171 @@
+"""Where does a run's record lie, and what does it say? The run folder: paths, rows, identity, result and status.
+
+Everything here reads or writes files; `metrics.jsonl` is the truth of a run, its event file a view.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlbatch.config import RunConfig, as_dict, from_dict
+from rlbatch.errors import InputError, RefusedError, RlbatchError
+
+SCHEMA = 1
+OUTCOMES = ("ok", "diverged", "env_error", "out_of_memory", "hung", "crashed")
+GOOD_OUTCOMES = ("ok", "diverged")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved config, its identity, origins and provenance."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object per line: the rows."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def policy_path(self) -> Path:
+        """The final weights."""
+        return self.path / "policy.safetensors"
+
+    @property
+    def result_path(self) -> Path:
+        """Written last: the run is finished if it exists."""
+        return self.path / "result.json"
+
+    @property
+    def error_path(self) -> Path:
+        """The evidence of a failure."""
+        return self.path / "error.txt"
+
+    def exists(self) -> bool:
+        """Tells whether a run was ever started here."""
+        return self.config_path.is_file()
+
+    def record(self) -> dict[str, Any]:
+        """Returns config.json, checked.
+
+        Raises:
+            InputError: it is missing or unreadable.
+            RefusedError: a newer schema, or a config that does not match its id.
+        """
+        record = read_json(self.config_path)
+        if record.get("schema") != SCHEMA:
+            found = record.get("schema")
+            raise RefusedError(str(self.config_path), f"has schema {found!r}, this version reads {SCHEMA}")
+        try:
+            config = from_dict(record["config"])
+        except (KeyError, TypeError, AttributeError, RlbatchError) as error:
+            raise RefusedError(str(self.config_path), f"is not a run's config: {error}") from error
+        if config.run_id != record.get("run_id"):
+            raise RefusedError(str(self.config_path), "was changed by hand: its config does not match its run_id")
+        return record
+
+    def config(self) -> RunConfig:
+        """Returns the run's config; raises like `record`."""
+        return from_dict(self.record()["config"])
+
+    def result(self) -> dict[str, Any] | None:
+        """Returns result.json, or None for a run that is not finished; raises InputError if it is unreadable."""
+        if not self.result_path.is_file():
+            return None
+        result = read_json(self.result_path)
+        if result.get("outcome") not in OUTCOMES:
+            raise InputError(str(self.result_path), f"has the unknown outcome {result.get('outcome')!r}")
+        return result
+
+    def rows(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yields the rows in order, all or of one kind ("train", "eval").
+
+        A last line without its end, as a kill leaves it, is skipped; any other unreadable line raises InputError.
+        """
+        if not self.metrics_path.is_file():
+            return
+        start = None if kind is None else f'{{"kind": "{kind}"'
+        with self.metrics_path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith("\n"):
+                    return
+                if start is None or line.startswith(start):
+                    try:
+                        yield json.loads(line)
+                    except json.JSONDecodeError as error:
+                        raise InputError(f"{self.metrics_path}:{number}", f"is not a row: {error.msg}") from error
+
+    def status(self) -> str:
+        """Returns the outcome of a finished run, "partial" for a started one, "planned" otherwise."""
+        result = self.result()
+        if result is not None:
+            return str(result["outcome"])
+        return "partial" if self.exists() else "planned"
+
+
+def run_path(config: RunConfig) -> Path:
+    """Returns the folder of a run below its experiment's: a function of the run alone."""
+    env = config.env_id.replace("/", "+").replace(":", "++")
+    arm = f"b{config.batch_size:05d}-lr{config.learning_rate:.1e}-{config.arm_id[:8]}"
+    return Path(env) / config.algo / arm / f"s{config.seed:03d}"
+
+
+def run_record(config: RunConfig, **beside: Any) -> dict[str, Any]:
+    """Returns what config.json holds: schema, ids, config, and whatever is kept beside it."""
+    return {"schema": SCHEMA, "run_id": config.run_id, "arm_id": config.arm_id, "config": as_dict(config), **beside}
+
+
+def find_runs(folder: Path) -> list[RunFolder]:
+    """Returns every run folder at or below `folder`, in the order of their paths."""
+    return [RunFolder(path.parent) for path in sorted(folder.rglob("config.json")) if not _hidden(path, folder)]
+
+
+def experiment_of(run: RunFolder) -> Path:
+    """Returns the experiment folder that a run folder lies in."""
+    return run.path.resolve().parents[3]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object that a JSON file holds; raises InputError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "rlbatch list runs shows the run folders"
+        raise InputError(str(path), f"cannot be read: {error.strerror}", hint) from error
+    except ValueError as error:
+        raise InputError(str(path), f"is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(str(path), "does not hold an object")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file so that it is either the old or the new one at every moment."""
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file beside, flushes it to disk and renames it into place."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(("_", ".")) for part in path.relative_to(root).parts)

@@ -1,0 +1,1 @@
+"""Training: the only room in which torch lives. Engines turn `RunConfig`s into rows and endings."""

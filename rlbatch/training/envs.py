@@ -1,0 +1,123 @@
+"""How does a run get its environments? Instances that end the run with evidence when they misbehave."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from rlbatch.config import RunConfig
+from rlbatch.environments import open_environment
+from rlbatch.training.randomness import episode_seed, mix, stream_key
+
+_TWIN_STEPS = 200
+_WEAR_STEPS = 50
+
+
+class EnvironmentFailure(Exception):  # noqa: N818 - what it is, and the word that the outcome uses
+    """An environment raised, or returned what it must not.
+
+    Attributes:
+        where: reset, step, observation or reward.
+        nonfinite: whether the cause is a value that is not finite.
+    """
+
+    def __init__(self, where: str, what: str, *, nonfinite: bool = False) -> None:
+        super().__init__(f"{where}: {what}")
+        self.where = where
+        self.nonfinite = nonfinite
+
+
+class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Passes everything through unchanged, and raises EnvironmentFailure for errors, wrong shapes, NaN and infinity."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Resets the environment; raises EnvironmentFailure."""
+        try:
+            obs, info = self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            raise EnvironmentFailure("reset", repr(error)) from error
+        _check_observation(self.env.observation_space, obs)
+        return obs, info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Steps the environment; raises EnvironmentFailure."""
+        try:
+            obs, reward, terminated, truncated, info = self.env.step(action)
+        except Exception as error:
+            raise EnvironmentFailure("step", f"{error!r} after action {action!r}") from error
+        _check_observation(self.env.observation_space, obs)
+        if not np.isfinite(float(reward)):
+            raise EnvironmentFailure("reward", f"{reward} after action {action!r}", nonfinite=True)
+        return obs, reward, terminated, truncated, info
+
+
+def make_env(config: RunConfig, *, checked: bool = False) -> GuardedEnv:
+    """Returns a new guarded instance of the run's environment, with gymnasium's passive checker if `checked`."""
+    return GuardedEnv(open_environment(config.env_id, config.env_kwargs, checked=checked))
+
+
+def resets_exactly(config: RunConfig) -> bool:
+    """Tells whether `reset(seed)` restores the environment: a used instance and a fresh one go the same way.
+
+    Both are reset with one seed and take the same 200 random actions; the used one has wandered with another seed
+    before. Environments that keep state across resets fail this, and cannot be resumed or re-evaluated exactly by
+    reuse.
+    """
+    traces = []
+    for wear in (True, False):
+        env = make_env(config)
+        try:
+            if wear:
+                _wander(env, config, "wear", _WEAR_STEPS)
+            traces.append(_wander(env, config, "twin", _TWIN_STEPS))
+        finally:
+            env.close()
+    return traces[0] == traces[1]
+
+
+def random_action(space: spaces.Space[Any], key: int, counter: int) -> Any:
+    """Returns a uniform action of a Discrete or bounded Box space, a pure function of key and counter."""
+    if isinstance(space, spaces.Discrete):
+        return np.int64((mix(key, counter) * int(space.n)) >> 64)
+    box = cast("spaces.Box", space)  # environments.choose_algo admits no third kind
+    size = int(np.prod(box.shape))
+    unit = np.array([mix(key, counter * size + i) / 2**64 for i in range(size)]).reshape(box.shape)
+    return (box.low + unit * (box.high - box.low)).astype(box.dtype)
+
+
+def _wander(env: gymnasium.Env[Any, Any], config: RunConfig, purpose: str, steps: int) -> list[bytes]:
+    """Takes random actions, resetting with fixed seeds; returns all that was seen."""
+    key = stream_key(config.seed, purpose)
+    seen, episode, ended = [], 0, True
+    for step in range(steps):
+        if ended:
+            obs, _ = env.reset(seed=episode_seed(config.seed, purpose, episode))
+            seen.append(_bytes(obs))
+            episode += 1
+        obs, reward, terminated, truncated, _ = env.step(random_action(env.action_space, key, step))
+        ended = terminated or truncated
+        seen.append(_bytes(obs) + np.float64(reward).tobytes() + bytes([terminated, truncated]))
+    return seen
+
+
+def _bytes(obs: Any) -> bytes:
+    if isinstance(obs, dict):
+        return b"".join(_bytes(obs[key]) for key in sorted(obs))
+    return np.asarray(obs).tobytes()
+
+
+def _check_observation(space: spaces.Space[Any], obs: Any) -> None:
+    if isinstance(space, spaces.Dict):
+        for key, part in space.spaces.items():
+            if not isinstance(obs, dict) or key not in obs:
+                raise EnvironmentFailure("observation", f"lacks {key!r}")
+            _check_observation(part, obs[key])
+        return
+    array = np.asarray(obs)
+    if array.shape != (space.shape or ()):
+        raise EnvironmentFailure("observation", f"has shape {array.shape}, its space says {space.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise EnvironmentFailure("observation", f"is not finite: {array.ravel()[:8]}", nonfinite=True)

@@ -1,0 +1,112 @@
+"""How does a finished run act? Its saved weights in Stable-Baselines3's classes, to evaluate again or to hand on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+import torch
+from stable_baselines3 import DQN, SAC
+
+from rlbatch.config import RunConfig
+from rlbatch.errors import InputError, RefusedError
+from rlbatch.results import RunFolder
+from rlbatch.training.evaluation import Evaluation, Evaluator
+from rlbatch.training.sb3 import build_model
+
+
+def load_model(config: RunConfig, weights_file: Path) -> DQN | SAC:
+    """Returns the run's model with its saved weights, on the CPU.
+
+    Raises:
+        InputError: the file is missing.
+        RefusedError: it does not hold this run's networks.
+    """
+    try:
+        weights = {name: torch.from_numpy(array) for name, array in safetensors.numpy.load_file(weights_file).items()}
+    except OSError as error:
+        raise InputError(
+            str(weights_file), "there are no saved weights", "only a run that ended ok has them"
+        ) from error
+    except safetensors.SafetensorError as error:
+        raise RefusedError(str(weights_file), f"is damaged: {error}") from error
+    plain = replace(config, lr_schedule="constant", lr_warmup=0.0, buffer_size=config.n_envs)
+    model = build_model(plain, "cpu")
+    log_ent_coef = weights.pop("log_ent_coef", None)
+    try:
+        model.policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RefusedError(str(weights_file), f"does not fit the run's networks: {error}") from error
+    if isinstance(model, SAC) and model.log_ent_coef is not None and log_ent_coef is not None:
+        model.log_ent_coef.data.copy_(log_ent_coef)
+    return model
+
+
+def evaluate_again(run: RunFolder) -> tuple[Evaluation, list[float]]:
+    """Repeats the last evaluation of a run; returns it and the recorded returns.
+
+    Raises:
+        InputError: the run has no evaluation or no weights.
+        RefusedError: its environment needs a module that the command line did not name.
+    """
+    recorded = list(run.rows("eval"))
+    if not recorded or run.result() is None:
+        raise InputError(str(run.path), "is not finished", "run the same train command again")
+    played = _play(run, run.config(), len(recorded) - 1, "evaluation")
+    return played, recorded[-1]["returns"]
+
+
+def evaluate_fresh(run: RunFolder, episodes: int) -> Evaluation:
+    """Plays greedy episodes on seeds that no evaluation of the run used; raises like `evaluate_again`."""
+    return _play(run, replace(run.config(), n_eval_episodes=episodes), 0, "fresh evaluation")
+
+
+def export(run: RunFolder, target: Path) -> str:
+    """Writes the run's model as Stable-Baselines3's .zip; returns the name of the class that loads it.
+
+    Raises:
+        InputError: the target exists or cannot be written, or the run has no weights.
+    """
+    if os.path.lexists(target):
+        raise InputError("--to", f"{str(target)!r} exists", "choose another file")
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        raise InputError("--to", f"{str(target.parent)!r} is not a folder that can be written to")
+    absolute = target.resolve()
+    with _scratch():
+        model = load_model(run.config(), run.policy_path.resolve())
+        beside = absolute.with_name(f".{absolute.name}.{os.getpid()}.zip")
+        try:
+            model.save(beside)
+            beside.replace(absolute)
+        finally:
+            beside.unlink(missing_ok=True)
+    return type(model).__name__
+
+
+def _play(run: RunFolder, config: RunConfig, number: int, purpose: str) -> Evaluation:
+    torch.set_num_threads(1)
+    weights_file = run.policy_path.resolve()
+    with _scratch():
+        model = load_model(config, weights_file)
+        evaluator = Evaluator(config, reuse=False)
+
+        def act(observations: Any) -> Any:
+            return model.predict(observations, deterministic=True)[0]
+
+        try:
+            return evaluator(number, act, purpose)
+        finally:
+            evaluator.close()
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[None]:
+    """Works in a folder that is thrown away: MuJoCo leaves a log where it runs."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        yield

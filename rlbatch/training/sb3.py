@@ -1,0 +1,120 @@
+"""How does a run train on Stable-Baselines3? Its own DQN and SAC, unmodified: the reference engine.
+
+The run follows `learn` step for step and ends at total_timesteps exactly: where a rollout would overshoot the budget,
+it is cut there, and the updates that would follow it are not done. Initialisation, exploration, replay sampling and
+policy noise draw from the global generators that Stable-Baselines3 seeds with the run's seed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from stable_baselines3 import DQN, SAC
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+from torch import nn
+
+from rlbatch.config import RunConfig
+from rlbatch.environments import image_observations
+from rlbatch.errors import RlbatchError
+from rlbatch.rows import Ending, Row
+from rlbatch.training.envs import make_env
+from rlbatch.training.sb3_watch import Watch, never_started
+from rlbatch.training.schedules import learning_rate
+
+Emit = Callable[[int, Row | Ending], None]
+Commit = Callable[[int, int], bool]
+
+_ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU}
+
+
+def train(configs: Sequence[RunConfig], emit: Emit, commit: Commit, *, device: str) -> None:
+    """Trains runs one after the other.
+
+    Args:
+        configs: the runs.
+        emit: called as emit(run, report) with every row of run number `run`, and last with its ending.
+        commit: called as commit(run, timesteps) between vector steps; False asks to stop there, without an ending.
+        device: torch's name of the device.
+    """
+    for run, config in enumerate(configs):
+        started = time.monotonic()
+        watch: Watch | None = None
+        try:
+            model = build_model(config, device)
+            watch = Watch(config, model, partial(emit, run), partial(commit, run))
+            watch.evaluate(0)
+            model.learn(config.total_timesteps, callback=watch, log_interval=None)
+            if watch.stopped:
+                return
+            ending = watch.ending()
+        except RlbatchError:  # the record cannot be written: not the run's doing
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever ends a run is its outcome, and the next run goes on
+            ending = watch.failed(error) if watch is not None else never_started(error, time.monotonic() - started)
+        finally:
+            if watch is not None:
+                watch.close()
+        emit(run, ending)
+
+
+def build_model(config: RunConfig, device: str) -> DQN | SAC:
+    """Returns Stable-Baselines3's model of a run, its environments made and everything seeded with the run's seed."""
+    envs = DummyVecEnv([lambda i=i: Monitor(make_env(config, checked=i == 0)) for i in range(config.n_envs)])  # type: ignore[misc]
+    policy_kwargs: dict[str, Any] = {
+        "net_arch": list(config.net_arch),
+        "activation_fn": _ACTIVATIONS[config.activation_fn],
+        "optimizer_kwargs": {"betas": (config.adam_beta1, config.adam_beta2), "eps": config.adam_eps},
+    }
+    constant = config.lr_schedule == "constant" and config.lr_warmup == 0
+    shared: dict[str, Any] = {
+        "policy": _policy_name(envs),
+        "env": envs,
+        "learning_rate": config.learning_rate if constant else lambda left: learning_rate(config, 1.0 - left),
+        "buffer_size": _capacity(config),
+        "learning_starts": config.learning_starts,
+        "batch_size": config.batch_size,
+        "tau": config.tau,
+        "gamma": config.gamma,
+        "train_freq": config.train_freq,
+        "gradient_steps": config.gradient_steps,
+        "n_steps": config.n_steps,
+        "target_update_interval": config.target_update_interval,
+        "seed": config.seed,
+        "device": device,
+    }
+    if config.algo == "dqn":
+        return DQN(
+            **shared,
+            policy_kwargs=policy_kwargs,
+            max_grad_norm=config.max_grad_norm,
+            exploration_fraction=config.exploration_fraction,
+            exploration_initial_eps=config.exploration_initial_eps,
+            exploration_final_eps=config.exploration_final_eps,
+        )
+    model = SAC(
+        **shared,
+        policy_kwargs=policy_kwargs | {"log_std_init": config.log_std_init},
+        ent_coef=config.ent_coef,
+        target_entropy=config.target_entropy,
+        use_sde=config.use_sde,
+    )
+    if model.ent_coef_optimizer is not None:  # Stable-Baselines3 gives it no optimizer_kwargs
+        model.ent_coef_optimizer.param_groups[0].update(policy_kwargs["optimizer_kwargs"])
+    return model
+
+
+def _capacity(config: RunConfig) -> int:
+    """Returns the replay capacity: buffer_size, or what the run can fill where that is less."""
+    needed = -(-config.total_timesteps // config.n_envs) * config.n_envs
+    return min(config.buffer_size, needed)
+
+
+def _policy_name(envs: DummyVecEnv) -> str:
+    space = envs.observation_space
+    if hasattr(space, "spaces"):
+        return "MultiInputPolicy"
+    return "CnnPolicy" if image_observations(space) else "MlpPolicy"
