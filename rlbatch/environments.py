@@ -33,7 +33,7 @@ EPISODE_CAP = 10_000
 INSTALL = {"box2d": 'pip install "rlbatch[box2d]"', "mujoco": 'pip install "rlbatch[mujoco]"'}
 """Family of environments -> the command that installs what it needs."""
 
-_NEEDS = {"box2d": "Box2D", "mujoco": "mujoco"}
+_NEEDS = {"box2d": ("Box2D",), "mujoco": ("mujoco", "imageio")}
 
 _imported: set[str] = set()
 
@@ -83,8 +83,7 @@ def listed() -> dict[str, Facts]:
 
 def installed(family: str) -> bool:
     """Tells whether the packages that a family of environments needs can be found."""
-    module = _NEEDS.get(family)
-    return module is None or importlib.util.find_spec(module) is not None
+    return all(importlib.util.find_spec(module) is not None for module in _NEEDS.get(family, ()))
 
 
 def import_module(name: str) -> None:

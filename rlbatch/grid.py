@@ -28,7 +28,7 @@ class Request:
         env_id: gymnasium id or module:Id.
         algo: dqn, sac or auto.
         batch_sizes: transitions; empty for the preset's.
-        seeds: one run each.
+        seeds: one run each; empty for seed 0 alone.
         settings: field of `RunConfig` -> value, as given.
         origins: field -> where it was given ("--steps", "--set").
     """
@@ -36,7 +36,7 @@ class Request:
     env_id: str
     algo: str = "auto"
     batch_sizes: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,19 +65,20 @@ def expand(request: Request) -> list[PlannedRun]:
         InputError: the environment, a setting or a combination is refused; one bad arm refuses the whole request.
         RefusedError: the environment needs a module that nobody named.
     """
-    if len(request.batch_sizes or (1,)) * len(request.seeds) > MAX_RUNS:
-        raise InputError("--seeds", f"{len(request.batch_sizes) * len(request.seeds)} runs are more than {MAX_RUNS}")
+    asked = max(len(request.batch_sizes), 1) * max(len(request.seeds), 1)
+    if asked > MAX_RUNS:
+        raise InputError("--seeds", f"{asked:,} runs are more than {MAX_RUNS:,}")
     for name, value in request.settings.items():
         check_name(name)
         check_value(name, value)
     environment = describe(request.env_id, request.settings.get("env_kwargs", {}))
     algo = choose_algo(environment, request.algo)
-    arms = request.batch_sizes or (None,)
-    return [_resolve(request, algo, batch, seed) for batch, seed in itertools.product(arms, request.seeds)]
+    arms, seeds = request.batch_sizes or (None,), request.seeds or (None,)
+    return [_resolve(request, algo, batch, seed) for batch, seed in itertools.product(arms, seeds)]
 
 
-def _resolve(request: Request, algo: str, batch_size: int | None, seed: int) -> PlannedRun:
-    given = dict(request.settings)
+def _resolve(request: Request, algo: str, batch_size: int | None, seed: int | None) -> PlannedRun:
+    given = {name: check_value(name, value) for name, value in request.settings.items()}
     preset = presets.load(
         given.get("preset", "neutral"), algo, request.env_id.rpartition(":")[2], given.get("total_timesteps")
     )
@@ -86,10 +87,10 @@ def _resolve(request: Request, algo: str, batch_size: int | None, seed: int) -> 
     preset_batch = preset.values.get("batch_size", values["batch_size"])
     _lay(values, origins, preset.values, preset.origins)
     _lay(values, origins, {"lr_reference_batch": preset_batch}, {"lr_reference_batch": "the preset's batch size"})
-    asked = {"env_id": request.env_id, "algo": algo, "seed": seed}
-    where = {"env_id": "--env", "algo": "--algo" if request.algo != "auto" else "action space", "seed": "--seeds"}
-    if batch_size is not None:
-        asked["batch_size"], where["batch_size"] = batch_size, "--batch"
+    asked = {"env_id": request.env_id, "algo": algo, "batch_size": batch_size, "seed": seed}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    where = {"env_id": "--env", "algo": "--algo" if request.algo != "auto" else "action space"}
+    where |= {"batch_size": "--batch", "seed": "--seeds"} | dict(request.origins)
     for name in given:
         check_name(name, algo)
     _lay(values, origins, given, request.origins)

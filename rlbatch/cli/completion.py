@@ -14,7 +14,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command(cls=options.GroupedCommand)
 @click.argument("shell", metavar="bash|zsh|fish")
 def command(shell: str) -> None:
-    """Print the completion script of a shell.
+    r"""Print the completion script of a shell.
 
     \b
     eval "$(rlbatch completion bash)"

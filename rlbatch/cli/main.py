@@ -38,7 +38,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"rlbatch.cli.{cmd_name}_").command
+        command: click.Command = importlib.import_module(f"rlbatch.cli.{cmd_name}").command
         return command
 
     def resolve_command(
@@ -58,7 +58,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, package_name="rlbatch", message="rlbatch %(version)s")
 def commands() -> None:
-    """How many replay experiences should make up each update batch?
+    r"""How many replay experiences should make up each update batch?
 
     \b
     rlbatch train --env CartPole-v1 --batch 256
@@ -96,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: nothing more can be said
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is told, not swallowed
         traceback.print_exc()
         return _tell(RlbatchError("", f"internal error: {error!r}", "please report it with the lines above"), as_json)
     return code if isinstance(code, int) else 0
@@ -120,13 +120,8 @@ def _as_input_error(error: click.ClickException) -> RlbatchError:
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         told = RlbatchError(error.param.opts[-1], "is missing", "see --help")
     elif isinstance(error, click.BadParameter) and error.param is not None:
-        name = (
-            error.param.opts[0]
-            if isinstance(error.param, click.Option)
-            else error.param.make_metavar(error.ctx)
-            if error.ctx
-            else ""
-        )
+        option = isinstance(error.param, click.Option)
+        name = error.param.opts[0] if option else error.param.human_readable_name
         told = RlbatchError(name, error.message.rstrip("."))
     elif isinstance(error, click.BadOptionUsage):
         told = RlbatchError(error.option_name, error.message.rstrip("."))

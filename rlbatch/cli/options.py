@@ -26,6 +26,7 @@ class GroupedCommand(click.Command):
     """A command whose help shows options under headings, and which refuses an option that is given twice."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses the words; raises BadOptionUsage for a repeated option."""
         for option in (p for p in self.params if isinstance(p, click.Option) and not p.multiple and not p.count):
             names = {*option.opts, *option.secondary_opts}
             given = [a for a in args if a in names or a.partition("=")[0] in names]
@@ -34,6 +35,7 @@ class GroupedCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options under their headings."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)

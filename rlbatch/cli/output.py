@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,14 +20,15 @@ def echo_json(command: str, content: Mapping[str, Any]) -> None:
 
 
 def echo_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> None:
-    """Prints rows under headings; columns named by index in `right` are aligned right. A pipe gets full width."""
+    """Prints rows under headings; columns named by index in `right` are aligned right. Only the last column wraps."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index in right else "left", overflow="fold")
+        last = index == len(headings) - 1
+        table.add_column(heading, justify="right" if index in right else "left", no_wrap=not last, overflow="fold")
     for row in rows:
         table.add_row(*(printable(str(cell)) for cell in row))
-    console = Console(soft_wrap=False, highlight=False, markup=False)
-    console.print(table, width=None if console.is_terminal else 240)
+    interactive = sys.stdout.isatty()
+    Console(width=None if interactive else 300, highlight=False, markup=False).print(table)
 
 
 def number(value: Any) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.output import duration, echo_json, echo_table, number, plural, size
+from rlbatch.cli.output import echo_json
 from rlbatch.cli.progress import progress
-from rlbatch.config import SETTINGS, as_dict, check_name
+from rlbatch.config import as_dict, check_name
 from rlbatch.errors import InputError
 from rlbatch.values import Integer
 
@@ -129,7 +129,7 @@ _CONFIG_OPTIONS = {
 @options.option("-q", "--quiet", is_flag=True, group="Output", help="Print nothing but the run folders.")
 @options.option("-v", "--verbose", is_flag=True, group="Output", help="Print every setting and where it came from.")
 def command(**given: Any) -> int:
-    """Train one run, or all combinations of several batch sizes and seeds.
+    r"""Train one run, or all combinations of several batch sizes and seeds.
 
     \b
     rlbatch train --env CartPole-v1 --batch 256
@@ -151,7 +151,7 @@ def command(**given: Any) -> int:
     cost = estimate(configs)
     talks = not given["quiet"] and not given["as_json"]
     if talks:
-        _announce(planned, cost, experiment.path, given["verbose"])
+        narrate.announce(planned, cost, experiment.path, verbose=given["verbose"])
     if given["dry_run"]:
         experiment.check_usable()
         if given["as_json"]:
@@ -170,7 +170,7 @@ def command(**given: Any) -> int:
                 argv=["rlbatch", *sys.argv[1:]],
             )
     except Interrupted as stop:
-        click.echo(_stopped(experiment.path), err=True)
+        click.echo(narrate.stopped(experiment.path), err=True)
         return stop.exit_code
     _conclude(outcomes, experiment.path, given)
     return 0 if all(o.result["outcome"] in ("ok", "diverged") for o in outcomes) else 3
@@ -211,89 +211,18 @@ def _request(given: Mapping[str, Any]) -> Any:
         else:
             settings[field] = value
             origins[field] = "--set"
-    return Request(given["env_id"], given["algo"], batch_sizes, seeds or (0,), settings, origins)
-
-
-def _announce(planned: Sequence[Any], cost: Any, folder: Path, verbose: bool) -> None:
-    """Prints what will be done."""
-    from rlbatch.designs import replay_ratio
-    from rlbatch.environments import newer_version
-
-    first = planned[0].config
-    batches = list(dict.fromkeys(run.config.batch_size for run in planned))
-    seeds = list(dict.fromkeys(run.config.seed for run in planned))
-    shown = f"batch {', '.join(map(str, batches))}"
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    click.echo(
-        f"{first.env_id}: {first.algo.upper()}, {shown}, {which}, {first.total_timesteps:,} env steps"
-        f"{' each' if len(planned) > 1 else ''}, preset {first.preset}, engine {first.engine}"
-    )
-    for config in {run.config.batch_size: run.config for run in planned}.values():
-        ratio = replay_ratio(config)
-        click.echo(
-            f"  batch {config.batch_size}: {number(ratio)} updates per env step, learning rate {config.learning_rate:.3g}; "
-            f"each transition is replayed about {number(ratio * config.batch_size)} times"
-        )
-    click.echo(
-        f"  {plural(cost.updates, 'update')}, {plural(cost.samples, 'sample')}, {plural(cost.eval_episodes, 'evaluation episode')}; "
-        f"replay {size(cost.replay_bytes)} of memory, about {size(cost.disk_bytes)} on disk"
-    )
-    click.echo(f"  into {folder}")
-    newer = newer_version(first.env_id)
-    if newer is not None:
-        click.echo(f"  note: {newer} is a newer version of this environment")
-    for note in dict.fromkeys(note for run in planned for note in run.notes):
-        click.echo(f"  note: {note}")
-    if verbose:
-        click.echo(f"  preset: {planned[0].preset_source}")
-        rows = [
-            (name, value, SETTINGS[name].unit, planned[0].origins.get(name, ""))
-            for name, value in as_dict(first).items()
-            if value is not None
-        ]
-        echo_table(("setting", "value", "unit", "from"), rows)
+    return Request(given["env_id"], given["algo"], batch_sizes, seeds, settings, origins)
 
 
 def _conclude(outcomes: Sequence[Any], folder: Path, given: Mapping[str, Any]) -> None:
     """Prints how the runs stand."""
+    from rlbatch.cli import narrate
+
     if given["as_json"]:
         runs = [{"folder": str(o.folder.path), "new": o.new, "result": o.result} for o in outcomes]
         echo_json("train", {"dry_run": False, "folder": str(folder), "runs": runs})
-        return
-    if given["quiet"]:
+    elif given["quiet"]:
         for outcome in outcomes:
             click.echo(str(outcome.folder.path))
-        return
-    old = sum(not o.new for o in outcomes)
-    if old:
-        click.echo(f"{plural(old, 'run')} already finished, not trained again")
-    for outcome in outcomes:
-        click.echo(result_line(outcome))
-    bad = [o for o in outcomes if o.result["outcome"] not in ("ok", "diverged")]
-    if bad:
-        click.echo(f"{plural(len(bad), 'run')} failed; see {bad[0].folder.error_path}; --retry-failed trains again")
-    click.echo(f"look: rlbatch tensorboard {folder}")
-
-
-def result_line(outcome: Any) -> str:
-    """Returns one line that says how a run ended."""
-    config, result = outcome.planned.config, outcome.result
-    final = result["final"]
-    parts = [f"batch {config.batch_size} seed {config.seed}: {result['outcome']}"]
-    if result["outcome"] != "ok":
-        parts.append(result["reason"])
-    parts.append(f"return {number(final['return_mean'])}")
-    if final["auc"] is not None:
-        parts.append(f"area {number(final['auc'])}, best {number(final['best'])}")
-    crossing = final["steps_to_threshold"]
-    if crossing is not None:
-        parts.append("threshold never reached" if crossing == "never" else f"threshold at {number(crossing)} steps")
-    parts.append(duration(result["seconds"]))
-    return ", ".join(parts) + f"\n  {outcome.folder.path}"
-
-
-def _stopped(folder: Path) -> str:
-    return (
-        f"stopped; finished runs are kept in {folder}. The same command goes on: "
-        "the interrupted run starts from zero (the sb3 engine cannot continue a run)"
-    )
+    else:
+        narrate.conclude(outcomes, folder)

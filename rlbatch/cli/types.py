@@ -1,4 +1,4 @@
-"""How are the words of a command line read? Strictly: ASCII digits only, no silent repair, lists and ranges spelled out."""
+"""How are the words of a command line read? Strictly: ASCII digits only, no silent repair, ranges spelled out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BATCH = Integer(1)
 _MAX_SEEDS = 10_000
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType[Any]):
     """A parameter read by a function that raises ValueError.
 
     Args:
@@ -30,6 +30,7 @@ class Parsed(click.ParamType):
         self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Reads the word; fails as click does."""
         if not isinstance(value, str):
             return value
         try:
@@ -38,12 +39,13 @@ class Parsed(click.ParamType):
             self.fail(printable(str(error)), param, ctx)
 
 
-class EnvironmentId(click.ParamType):
+class EnvironmentId(click.ParamType[str]):
     """An environment id; the shell completes the listed ones."""
 
     name = "id"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Returns the listed ids that begin with what is typed."""
         from rlbatch.environments import listed
 
         return [CompletionItem(env_id) for env_id in listed() if env_id.startswith(incomplete)]

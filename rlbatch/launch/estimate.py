@@ -58,7 +58,7 @@ def estimate(configs: Sequence[RunConfig]) -> Estimate:
 
 
 def replay_bytes(config: RunConfig) -> int:
-    """Returns the memory that one run's replay fills: observation twice, action, and reward and two flags as float32."""
+    """Returns the memory that one run's replay fills: observation twice, action, reward and two float32 flags."""
     environment = describe(config.env_id, config.env_kwargs)
     row = 2 * _bytes(environment.observation_space) + _bytes(environment.action_space) + 3 * 4
     return min(config.buffer_size, config.total_timesteps) * row

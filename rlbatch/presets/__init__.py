@@ -14,9 +14,6 @@ from rlbatch.errors import InputError, nearest
 
 NAMES = ("neutral", "zoo")
 
-NEUTRAL_WARM_UP = 2048
-NEUTRAL_TARGET_INTERVAL = 500
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -56,7 +53,7 @@ def load(name: str, algo: str, env_id: str, total_timesteps: int | None = None) 
     own = dict(entry if entry is not None else part["fallback"])
     source = str(own.pop("source", document(name)["source"]))
     if entry is None and name == "neutral":
-        own |= _fallback_clocks(algo, total_timesteps or own["total_timesteps"])
+        own |= _shortened(part["base"], total_timesteps or own["total_timesteps"], algo)
     where = env_id if entry is not None else "fallback"
     origins = dict.fromkeys(part["base"], f"preset {name}, {algo}") | dict.fromkeys(own, f"preset {name}, {where}")
     return Preset(values=part["base"] | own, origins=origins, source=source, listed=entry is not None)
@@ -76,9 +73,9 @@ def document(name: str) -> dict[str, Any]:
     return preset
 
 
-def _fallback_clocks(algo: str, total_timesteps: int) -> dict[str, int]:
+def _shortened(base: dict[str, Any], total_timesteps: int, algo: str) -> dict[str, int]:
     """Warm-up and target interval (env steps) that leave a short run of an unlisted environment time to learn."""
-    clocks = {"learning_starts": min(NEUTRAL_WARM_UP, total_timesteps // 5)}
+    clocks = {"learning_starts": min(base["learning_starts"], total_timesteps // 5)}
     if algo == "dqn":
-        clocks["target_update_interval"] = max(1, min(NEUTRAL_TARGET_INTERVAL, total_timesteps // 20))
+        clocks["target_update_interval"] = max(1, min(base["target_update_interval"], total_timesteps // 20))
     return clocks

@@ -77,9 +77,9 @@ def export(run: RunFolder, target: Path) -> str:
         raise InputError("--to", f"{str(target)!r} exists", "choose another file")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise InputError("--to", f"{str(target.parent)!r} is not a folder that can be written to")
-    absolute = target.resolve()
+    absolute, config, weights_file = target.resolve(), run.config(), run.policy_path.resolve()
     with _scratch():
-        model = load_model(run.config(), run.policy_path.resolve())
+        model = load_model(config, weights_file)
         beside = absolute.with_name(f".{absolute.name}.{os.getpid()}.zip")
         try:
             model.save(beside)

@@ -1,0 +1,101 @@
+"""What does `rlbatch train` say? What it will do, how each run ended, how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from rlbatch.cli.output import duration, echo_table, number, plural, size
+from rlbatch.config import SETTINGS, RunConfig, as_dict
+from rlbatch.designs import replay_ratio
+from rlbatch.environments import newer_version
+from rlbatch.grid import PlannedRun
+from rlbatch.launch import Outcome
+from rlbatch.launch.estimate import Estimate
+from rlbatch.results import GOOD_OUTCOMES
+
+
+def announce(planned: Sequence[PlannedRun], cost: Estimate, folder: Path, *, verbose: bool) -> None:
+    """Prints what will be done, with every setting and its origin if `verbose`."""
+    first = planned[0].config
+    batches = list(dict.fromkeys(run.config.batch_size for run in planned))
+    seeds = list(dict.fromkeys(run.config.seed for run in planned))
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    click.echo(
+        f"{first.env_id}: {first.algo.upper()}, batch {', '.join(map(str, batches))}, {which}, "
+        f"{first.total_timesteps:,} env steps{' each' if len(planned) > 1 else ''}, "
+        f"preset {first.preset}, engine {first.engine}"
+    )
+    for config in {run.config.batch_size: run.config for run in planned}.values():
+        click.echo(f"  {schedule_line(config)}")
+    click.echo(
+        f"  {plural(cost.updates, 'update')}, {plural(cost.samples, 'sample')}, "
+        f"{plural(cost.eval_episodes, 'evaluation episode')}; "
+        f"replay memory {size(cost.replay_bytes)}, about {size(cost.disk_bytes)} on disk"
+    )
+    click.echo(f"  into {folder}")
+    newer = newer_version(first.env_id)
+    notes = [f"{newer} is a newer version of this environment"] if newer is not None else []
+    for note in dict.fromkeys([*notes, *(note for run in planned for note in run.notes)]):
+        click.echo(f"  note: {note}")
+    if verbose:
+        click.echo(f"  preset: {planned[0].preset_source}")
+        settings_table(as_dict(first), planned[0].origins)
+
+
+def schedule_line(config: RunConfig) -> str:
+    """Returns how often a run updates, at which rate, and how often it replays each transition."""
+    ratio = replay_ratio(config)
+    often = "1 update per env step" if ratio == 1 else f"{number(ratio)} updates per env step"
+    return (
+        f"batch {config.batch_size}: {often}, learning rate {config.learning_rate:.3g}; "
+        f"each transition is replayed about {number(ratio * config.batch_size)} times"
+    )
+
+
+def settings_table(settings: dict[str, object], origins: dict[str, str]) -> None:
+    """Prints every setting of a run with its unit and where its value came from."""
+    rows = [(n, value, SETTINGS[n].unit, origins.get(n, "")) for n, value in settings.items() if value is not None]
+    echo_table(("setting", "value", "unit", "from"), rows)
+
+
+def conclude(outcomes: Sequence[Outcome], folder: Path) -> None:
+    """Prints how the runs stand."""
+    old = sum(not o.new for o in outcomes)
+    if old:
+        click.echo(f"{plural(old, 'run')} already finished, not trained again")
+    for outcome in outcomes:
+        click.echo(result_line(outcome))
+    bad = [o for o in outcomes if o.result["outcome"] not in GOOD_OUTCOMES]
+    if bad:
+        click.echo(
+            f"{plural(len(bad), 'run')} failed: {bad[0].folder.error_path} tells why; --retry-failed trains again"
+        )
+    click.echo(f"look: rlbatch tensorboard {folder}")
+
+
+def result_line(outcome: Outcome) -> str:
+    """Returns one line that says how a run ended."""
+    config, result = outcome.planned.config, outcome.result
+    final = result["final"]
+    parts = [f"batch {config.batch_size} seed {config.seed}: {result['outcome']}"]
+    if result["outcome"] != "ok":
+        parts.append(result["reason"])
+    parts.append(f"return {number(final['return_mean'])}")
+    if final["auc"] is not None:
+        parts.append(f"area {number(final['auc'])}, best {number(final['best'])}")
+    crossing = final["steps_to_threshold"]
+    if crossing is not None:
+        parts.append("threshold never reached" if crossing == "never" else f"threshold at {number(crossing)} steps")
+    parts.append(duration(result["seconds"]))
+    return ", ".join(parts) + f"\n  {outcome.folder.path}"
+
+
+def stopped(folder: Path) -> str:
+    """Returns what is said after a Ctrl-C."""
+    return (
+        f"stopped; finished runs are kept in {folder}. The same command goes on: "
+        "the interrupted run starts from zero (the sb3 engine cannot continue a run)"
+    )
