@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -20,7 +21,11 @@ Listing = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 @options.output_options
 def command(kind: str, folder: str | None, as_json: bool) -> None:
     """List the listed environments, the presets, or the runs in FOLDER (RLBATCH_OUT or ./results if not given)."""
-    kinds = {"envs": _environments, "presets": _presets, "runs": lambda: _runs(folder)}
+    kinds: dict[str, Callable[[], Listing]] = {
+        "envs": _environments,
+        "presets": _presets,
+        "runs": partial(_runs, folder),
+    }
     if kind not in kinds:
         raise InputError("list", f"{kind!r} cannot be listed", nearest(kind, kinds) or f"allowed: {', '.join(kinds)}")
     headings, rows = kinds[kind]()

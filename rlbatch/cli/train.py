@@ -135,6 +135,7 @@ def command(**given: Any) -> int:
     rlbatch train --env CartPole-v1 --batch 256
     rlbatch train --env Pendulum-v1 --batch 32,64,128,256 --seeds 5
     """
+    from rlbatch.cli import narrate  # this and what follows loads gymnasium, which help does not need
     from rlbatch.environments import import_module
     from rlbatch.experiment import experiment_at
     from rlbatch.grid import expand
