@@ -4,8 +4,8 @@ A curve is a matrix of evaluation episodes: `returns: (E, N)`, E evaluations of 
 env steps, the first one before training. Episode returns are undiscounted.
 
 Evaluation noise must not look like instability. So drawdown is located on the odd episodes and measured on the even
-ones, and the other way round; dispersion has the variance of the episodes subtracted. Both are zero on average for a
-policy that never changes, and can be slightly negative.
+ones, and the other way round; dispersion has the variance of the episodes subtracted. For a policy that never changes
+drawdown and the square of dispersion are zero on average, so both can be negative.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def dispersion(returns: Floats) -> float | None:
 
     With d_t = m_{t+1} − m_t, the sample variance of d over its K values expects, from noise alone,
     (Σ(v_t + v_{t+1}) − (v_0 + v_K)/K) / (K − 1), where v_t is the variance of the mean m_t. That is subtracted; the
-    root keeps the sign, so that noise alone averages to zero. A steady rise is no dispersion.
+    root keeps the sign: from noise alone the square is zero on average. A steady rise is no dispersion.
 
     Args:
         returns: (E, N).

@@ -16,6 +16,9 @@ from rlbatch.errors import InputError
 MAX_STRETCH = 64
 """`match: samples` multiplies the preset's train_freq at most by this."""
 
+_ROUNDING = 1e-9
+"""1 − 0.9 is not 0.1 in floating point."""
+
 
 class Schedule(NamedTuple):
     """`gradient_steps` updates after every `train_freq` vector steps."""
@@ -35,14 +38,14 @@ class Optimizer(NamedTuple):
 
 
 def ratio_schedule(replay_ratio: float, n_envs: int) -> Schedule:
-    """Turns updates per env step into the schedule with the smallest train_freq that gives it (to one part in 10,000).
+    """Turns updates per env step into the schedule with the smallest train_freq that gives it (to one part in 5,000).
 
     Raises:
         InputError: no train_freq up to 64 vector steps gives this ratio.
     """
     per_vector_step = Fraction(repr(replay_ratio)) * n_envs
     schedule = per_vector_step.limit_denominator(MAX_STRETCH)
-    if schedule <= 0 or abs(float(schedule) - float(per_vector_step)) > 1e-4 * float(per_vector_step):
+    if schedule <= 0 or abs(float(schedule) - float(per_vector_step)) > 2e-4 * float(per_vector_step):
         near = float(max(schedule, Fraction(1, MAX_STRETCH)) / n_envs)
         raise InputError(
             "replay_ratio",
@@ -105,14 +108,14 @@ def scale_optimizer(
         )
     if match == "updates":
         raise InputError("lr_rule", "adam-sde is derived for a fixed number of samples", "use --match samples, or sqrt")
-    if factor * (1 - optimizer.adam_beta1) >= 1:
-        largest = 1 / (1 - optimizer.adam_beta1)
+    largest = 1 / (1 - optimizer.adam_beta1)
+    if factor >= largest * (1 - _ROUNDING):
         raise InputError(
             "lr_rule",
             f"adam-sde at {factor:g} times the reference batch leaves no first moment (k(1-beta1) >= 1)",
             f"stay below {largest:g} times lr_reference_batch",
         )
-    if factor * (1 - optimizer.adam_beta2) >= 1:
+    if factor >= (1 - _ROUNDING) / (1 - optimizer.adam_beta2):
         raise InputError("lr_rule", f"adam-sde at {factor:g} times the reference batch leaves no second moment")
     return Optimizer(
         learning_rate=optimizer.learning_rate * math.sqrt(factor),

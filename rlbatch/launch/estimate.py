@@ -14,11 +14,11 @@ from rlbatch.config import RunConfig
 from rlbatch.designs import count_updates
 from rlbatch.environments import describe
 
-_TRAIN_ROW_BYTES = 1_500
+_TRAIN_ROW_BYTES = 1_050
 """One train row on disk, as a line and as an event."""
-_EVAL_ROW_BYTES = 1_200
+_EVAL_ROW_BYTES = 900
 _EPISODE_BYTES = 25
-_CONFIG_BYTES = 6_000
+_CONFIG_BYTES = 4_000
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+"""What every test starts from: a working directory of its own, one torch thread, training in this process on request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import probes
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MuJoCo leaves a log where it runs, and relative paths must not meet the repository."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RLBATCH_OUT", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    probes.register()
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains in this process instead of a worker's: loading torch again would cost seconds."""
+    from rlbatch.config import as_dict
+    from rlbatch.launch import local, worker
+
+    def train(jobs: Any, report: Any, logs: Path, device: str, modules: Any) -> None:
+        (logs / jobs[0].config.run_id).mkdir(parents=True, exist_ok=True)
+        runs = [{"config": as_dict(j.config), "folder": str(j.folder.path.resolve()), "beside": j.beside} for j in jobs]
+        worker.work({"runs": runs, "device": device, "modules": list(modules)}, report, lambda: False)
+
+    monkeypatch.setattr(local, "train", train)
