@@ -25,6 +25,7 @@ import gymnasium
 import yaml
 from gymnasium import spaces
 
+from rlbatch.config import ALGORITHMS
 from rlbatch.errors import InputError, RefusedError, nearest
 
 EPISODE_CAP = 10_000
@@ -86,27 +87,29 @@ def installed(family: str) -> bool:
     return all(importlib.util.find_spec(module) is not None for module in _NEEDS.get(family, ()))
 
 
-def import_module(name: str) -> None:
+def import_module(name: str, where: str = "--import") -> None:
     """Imports a module that registers environments, with the working directory on the path.
 
     Only for names that the command line gave: importing runs the module's code.
+
+    Args:
+        name: dotted.
+        where: the option that named it.
 
     Raises:
         InputError: the module is not found, or its import fails.
     """
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, flags=re.ASCII):
-        raise InputError("--env", f"{name!r} is not the name of a Python module", "write module:Id")
+        raise InputError(where, f"{name!r} is not the name of a Python module", "write it as in an import")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
         importlib.import_module(name)
     except ImportError as error:
-        raise InputError(
-            "--env", f"module {name!r} cannot be imported: {error}", "run where it can be found"
-        ) from error
-    except Exception as error:  # user code may raise anything at import
-        raise InputError("--env", f"module {name!r} fails at import: {error!r}") from error
+        raise InputError(where, f"module {name!r} cannot be imported: {error}", "run where it can be found") from error
+    except (Exception, SystemExit) as error:  # user code may raise anything at import
+        raise InputError(where, f"module {name!r} fails at import: {error!r}") from error
     _imported.add(name)
 
 
@@ -120,6 +123,8 @@ def registered_id(env_id: str) -> str:
     module, _, bare = env_id.rpartition(":")
     if ":" in module:
         raise InputError("--env", f"{env_id!r} has more than one ':'", "write module:Id")
+    if env_id.startswith(":"):
+        raise InputError("--env", f"{env_id!r} names no module", "write module:Id")
     if module and module not in _imported:
         raise RefusedError("env_id", f"{env_id!r} needs the module {module!r}", f"name it: --import {module}")
     if not re.fullmatch(r"[A-Za-z0-9_][\w./-]*", bare, flags=re.ASCII) or ".." in bare:
@@ -137,6 +142,8 @@ def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: boo
         RefusedError: see `registered_id`.
     """
     bare = registered_id(env_id)
+    if env_kwargs.get("render_mode") == "human":
+        raise InputError("--env-kwargs", "render_mode human would open a window for every instance", "leave it out")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # gymnasium's advice on newer versions; ours stands in `newer_version`
@@ -150,7 +157,7 @@ def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: boo
     except TypeError as error:
         raise InputError("--env-kwargs", f"{bare} does not accept {dict(env_kwargs)}: {error}") from error
     except Exception as error:  # an environment's constructor may raise anything
-        raise InputError("--env", f"{bare} cannot be made: {error!r}") from error
+        raise InputError("--env-kwargs" if env_kwargs else "--env", f"{bare} cannot be made: {error!r}") from error
 
 
 @functools.lru_cache(maxsize=64)
@@ -181,8 +188,12 @@ def choose_algo(environment: Environment, asked: str = "auto") -> str:
     """Returns the algorithm for the action space: dqn for Discrete, sac for bounded Box.
 
     Raises:
-        InputError: no algorithm fits the spaces, or the asked one does not.
+        InputError: no algorithm fits the spaces, or the asked one does not, or is none.
     """
+    known = ("auto", *ALGORITHMS)
+    if asked not in known:
+        hint = nearest(asked, known) or f"allowed: {', '.join(known)}"
+        raise InputError("--algo", f"{asked!r} is not an algorithm", hint)
     action, where = environment.action_space, f"--env {environment.env_id}"
     _check_observations(environment.observation_space, where)
     if isinstance(action, spaces.Discrete):

@@ -77,9 +77,16 @@ class Experiment:
         write_bytes(self.plan_path, (text + yaml.safe_dump(content, sort_keys=False, width=120)).encode())
 
     def check_usable(self) -> None:
-        """Raises InputError unless rlbatch may write here: a folder of its own, or one that can be made."""
+        """Checks that rlbatch may write here: a folder of its own whose plan it can read, or one that can be made.
+
+        Raises:
+            InputError: neither is so.
+            RefusedError: the plan has another schema.
+        """
         where = str(self.path)
         try:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.stat()
             target = next(p for p in (self.path, *self.path.parents) if os.path.lexists(p))
             if not target.is_dir():
                 raise InputError("--out", f"{str(target)!r} is not a folder")
@@ -92,6 +99,7 @@ class Experiment:
             raise InputError("--out", f"{where!r} is not a path: {error}") from error
         if foreign and not (self.path / ".lock").exists():
             raise InputError("--name", f"{where!r} exists and is not an rlbatch experiment", "choose another --name")
+        self._plans()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -100,10 +108,14 @@ class Experiment:
         The kernel frees the lock when the last holder dies, so no lock can be stale.
 
         Raises:
+            InputError: the folder cannot be made.
             BusyError: another live command holds it, also after 5 s.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise InputError("--out", f"{str(self.path)!r} cannot be made: {error.strerror}") from error
         try:
             self._wait_for(descriptor)
             os.ftruncate(descriptor, 0)
@@ -148,8 +160,10 @@ class Experiment:
             raise InputError(str(self.plan_path), f"cannot be read: {error}") from error
         if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
             raise RefusedError(str(self.plan_path), f"is not a plan of schema {SCHEMA}")
-        plans: list[dict[str, Any]] = content["plans"]
-        return plans
+        plans = content.get("plans")
+        if not isinstance(plans, list) or not all(_is_plan(plan) for plan in plans):
+            raise InputError(str(self.plan_path), "is not a plan that rlbatch wrote", "restore or delete it")
+        return list(plans)
 
 
 def experiment_at(out: Path, name: str) -> Experiment:
@@ -159,6 +173,10 @@ def experiment_at(out: Path, name: str) -> Experiment:
     if not str(out).strip() or "\0" in str(out):
         raise InputError("--out", f"{str(out)!r} is not a path")
     return Experiment(out / name)
+
+
+def _is_plan(plan: Any) -> bool:
+    return isinstance(plan, Mapping) and "hash" in plan and isinstance(plan.get("runs"), Mapping)
 
 
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -71,6 +71,9 @@ def expand(request: Request) -> list[PlannedRun]:
     for name, value in request.settings.items():
         check_name(name)
         check_value(name, value)
+    for name, axis in (("batch_size", request.batch_sizes), ("seed", request.seeds)):
+        for value in axis:
+            check_value(name, value)
     environment = describe(request.env_id, request.settings.get("env_kwargs", {}))
     algo = choose_algo(environment, request.algo)
     arms, seeds = request.batch_sizes or (None,), request.seeds or (None,)

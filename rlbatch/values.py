@@ -49,11 +49,15 @@ class Real:
         """Returns `value` as a float; raises ValueError."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is not a number")
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond the largest float
+            number = math.inf
         too_low = number <= self.low if self.above_low else number < self.low
         too_high = number >= self.high if self.below_high else number > self.high
         if not math.isfinite(number) or too_low or too_high:
-            left, right = "(" if self.above_low else "[", ")" if self.below_high else "]"
+            left = "(" if self.above_low or math.isinf(self.low) else "["
+            right = ")" if self.below_high or math.isinf(self.high) else "]"
             raise ValueError(f"{value} is out of range, allowed is {left}{self.low:g}, {self.high:g}{right}")
         return number
 

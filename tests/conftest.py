@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import probes
+import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 

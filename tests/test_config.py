@@ -24,7 +24,10 @@ def test_the_id_is_the_hash_of_the_canonical_identity() -> None:
     canonical = json.dumps(identity(config), sort_keys=True, separators=(",", ":"))
     assert config.run_id == hashlib.sha256(canonical.encode()).hexdigest()[:16]
     arm = {k: v for k, v in identity(config).items() if k != "seed"}
-    assert config.arm_id == hashlib.sha256(json.dumps(arm, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+    assert (
+        config.arm_id
+        == hashlib.sha256(json.dumps(arm, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+    )
 
 
 def test_the_id_of_a_known_config_never_changes() -> None:
@@ -34,7 +37,14 @@ def test_the_id_of_a_known_config_never_changes() -> None:
 
 @pytest.mark.parametrize("name", [n for n, s in SETTINGS.items() if s.role != "identity"])
 def test_labels_and_outside_fields_do_not_change_the_id(name: str) -> None:
-    other = {"match": "samples", "lr_rule": "sqrt", "lr_reference_batch": 7, "replay_ratio": 2.0, "preset": "zoo", "log_points": 9}
+    other = {
+        "match": "samples",
+        "lr_rule": "sqrt",
+        "lr_reference_batch": 7,
+        "replay_ratio": 2.0,
+        "preset": "zoo",
+        "log_points": 9,
+    }
     assert dqn(**{name: other[name]}).run_id == dqn().run_id
 
 

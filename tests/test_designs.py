@@ -69,7 +69,15 @@ def test_bursts_are_refused(burst: Any) -> None:
 
 @pytest.mark.parametrize(
     ("ratio", "n_envs", "expected"),
-    [(1, 1, (1, 1)), (0.25, 1, (4, 1)), (4, 1, (1, 4)), (0.5, 4, (1, 2)), (0.125, 4, (2, 1)), (1.5, 1, (2, 3)), (0.3333, 1, (3, 1))],
+    [
+        (1, 1, (1, 1)),
+        (0.25, 1, (4, 1)),
+        (4, 1, (1, 4)),
+        (0.5, 4, (1, 2)),
+        (0.125, 4, (2, 1)),
+        (1.5, 1, (2, 3)),
+        (0.3333, 1, (3, 1)),
+    ],
 )
 def test_a_replay_ratio_becomes_the_shortest_schedule(ratio: float, n_envs: int, expected: Any) -> None:
     assert ratio_schedule(ratio, n_envs) == Schedule(*expected)

@@ -39,9 +39,11 @@ def test_a_later_file_replaces_what_came_after_its_start(tmp_path: Path) -> None
     assert second.path.name > first.path.name
     loaded = EventAccumulator(str(tmp_path), purge_orphaned_data=True)
     loaded.Reload()
-    points = [(e.step, e.tensor_proto.float_val[0]) for e in loaded.Tensors("x")] if "x" in loaded.Tags()["tensors"] else [
-        (e.step, e.value) for e in loaded.Scalars("x")
-    ]
+    points = (
+        [(e.step, e.tensor_proto.float_val[0]) for e in loaded.Tensors("x")]
+        if "x" in loaded.Tags()["tensors"]
+        else [(e.step, e.value) for e in loaded.Scalars("x")]
+    )
     assert points == [(s, float(s)) for s in range(5)] + [(s, 100.0 + s) for s in range(5, 10)]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from rlbatch.cli import options, types
@@ -30,6 +28,6 @@ def command(run: str, target: str, modules: tuple[str, ...]) -> None:
     folder = find_run(run)
     from rlbatch.training.policies import export
 
-    path = Path(target if target.endswith(".zip") else f"{target}.zip")
+    path = options.checked_path(target if target.endswith(".zip") else f"{target}.zip", "--to")
     name = export(folder, path)
     click.echo(f"wrote {path}; read it with stable_baselines3.{name}.load({str(path)!r})")

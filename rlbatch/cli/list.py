@@ -28,6 +28,8 @@ def command(kind: str, folder: str | None, as_json: bool) -> None:
     }
     if kind not in kinds:
         raise InputError("list", f"{kind!r} cannot be listed", nearest(kind, kinds) or f"allowed: {', '.join(kinds)}")
+    if folder is not None and kind != "runs":
+        raise InputError("folder", f"{folder!r} is given, and {kind} are the same everywhere", "leave it out")
     headings, rows = kinds[kind]()
     if as_json:
         echo_json("list", {kind: [dict(zip(headings, row, strict=True)) for row in rows]})

@@ -13,7 +13,12 @@ from typing import Any
 import click
 
 from rlbatch import __version__
-from rlbatch.errors import RlbatchError, nearest
+from rlbatch.errors import RlbatchError, nearest, printable
+
+_LONGEST_LINE = 300
+_SHORTEST_PART = 80
+_CUT = "..."
+_ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
 
 COMMANDS = {
     "train": "Train one run or all combinations of several batch sizes and seeds.",
@@ -107,23 +112,49 @@ def _tell(error: RlbatchError, as_json: bool) -> int:
         told: dict[str, Any] = {"schema": "rlbatch.error/1", "where": error.where, "what": error.what}
         click.echo(json.dumps(told | {"hint": error.hint, "exit_code": error.exit_code}), err=True)
     else:
-        click.echo(f"rlbatch: error: {error}", err=True)
+        click.echo(_line(error), err=True)
     return error.exit_code
+
+
+def _line(error: RlbatchError) -> str:
+    """Returns the error as one line; what makes it too long is cut in the middle, quoted values first."""
+    parts = [error.what, error.where, error.hint]
+    for index, part in enumerate(parts):
+        line = f"rlbatch: error: {RlbatchError(parts[1], parts[0], parts[2])}"
+        excess = len(line) - _LONGEST_LINE
+        if excess <= 0:
+            return line
+        text = printable(part)
+        kept = max(len(text) - excess - len(_CUT), _SHORTEST_PART) // 2
+        parts[index] = f"{text[:kept]}{_CUT}{text[-kept:]}" if 2 * kept < len(text) else text
+    return f"rlbatch: error: {RlbatchError(parts[1], parts[0], parts[2])}"
 
 
 def _as_input_error(error: click.ClickException) -> RlbatchError:
     """Gives click's own complaints the form of ours."""
     told = RlbatchError("", error.format_message().rstrip("."))
     if isinstance(error, click.NoSuchOption):
-        close = ", ".join(error.possibilities or ())
-        told = RlbatchError(error.option_name, "is not an option", f"did you mean {close}?" if close else "see --help")
+        told = RlbatchError(error.option_name, "is not an option", _option_hint(error))
     elif isinstance(error, click.MissingParameter) and error.param is not None:
         told = RlbatchError(error.param.opts[-1], "is missing", "see --help")
     elif isinstance(error, click.BadParameter) and error.param is not None:
         option = isinstance(error.param, click.Option)
         name = error.param.opts[0] if option else error.param.human_readable_name
+        if error.ctx is not None and error.ctx.get_parameter_source(error.param.name or "") == _ENVIRONMENT:
+            name = str(error.param.envvar)
         told = RlbatchError(name, error.message.rstrip("."))
     elif isinstance(error, click.BadOptionUsage):
         told = RlbatchError(error.option_name, error.message.rstrip("."))
     told.exit_code = 2
     return told
+
+
+def _option_hint(error: click.NoSuchOption) -> str:
+    """Returns the nearest option, or how train sets a field that has no option."""
+    from rlbatch.config import SETTINGS
+
+    field = error.option_name.lstrip("-").replace("-", "_")
+    if field in SETTINGS and error.ctx is not None and error.ctx.info_name == "train":
+        return f"--set {field}=VALUE sets it"
+    names = [name for param in error.ctx.command.params for name in param.opts] if error.ctx is not None else []
+    return nearest(error.option_name, [name for name in names if name.startswith("--")]) or "see --help"

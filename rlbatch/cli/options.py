@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from rlbatch.cli.types import Parsed, read_path
+from rlbatch.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,4 +87,14 @@ def out_option(command: F) -> F:
 
 def results_folder(given: str | None) -> Path:
     """Returns the folder a reading command looks into: the given one, else RLBATCH_OUT, else ./results."""
-    return Path(given or os.environ.get("RLBATCH_OUT") or "results")
+    return checked_path(given or os.environ.get("RLBATCH_OUT") or "results")
+
+
+def checked_path(word: str, where: str = "") -> Path:
+    """Returns the path, which need not exist; raises InputError at `where` if the system cannot even look there."""
+    path = Path(word)
+    try:
+        path.is_dir()
+    except OSError as error:
+        raise InputError(where or word, f"cannot be used: {error.strerror}") from error
+    return path

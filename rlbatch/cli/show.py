@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,7 +49,7 @@ def find_run(word: str) -> RunFolder:
     """Returns the run folder that a command line names; raises InputError if it is none, or holds several."""
     from rlbatch.results import RunFolder, find_runs
 
-    path = Path(word)
+    path = options.checked_path(word)
     if (path / "config.json").is_file():
         return RunFolder(path)
     runs = find_runs(path) if path.is_dir() else []
@@ -58,7 +57,7 @@ def find_run(word: str) -> RunFolder:
         return runs[0]
     if runs:
         raise InputError(word, f"holds {len(runs)} runs, name one", f"for example {runs[0].path}")
-    raise InputError(word, "is not a run folder", "rlbatch list runs shows them")
+    raise InputError(word or "run", "is not a run folder", "rlbatch list runs shows them")
 
 
 def _show_result(result: dict[str, Any] | None) -> None:

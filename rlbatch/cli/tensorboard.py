@@ -32,12 +32,12 @@ LINK = "?runColorGroup=regex:(b%5Cd%2B)&smoothing=0#timeseries"
 )
 def command(folder: str | None, port: int, host: str) -> None:
     """Start TensorBoard for FOLDER (RLBATCH_OUT or ./results if not given) and print its link. Ctrl-C ends it."""
+    _check_host(host)
     path = options.results_folder(folder)
     if not path.is_dir():
         raise InputError(str(path), "is not a folder", "rlbatch train makes ./results")
     if next(path.rglob("events.out.tfevents.*"), None) is None:
         raise InputError(str(path), "holds no curves yet", "rlbatch train writes them")
-    _check_host(host)
     url = start(path, host, port)
     click.echo(f"{path} in TensorBoard, one colour per batch size: {url}{LINK}\nCtrl-C ends it")
     with contextlib.suppress(KeyboardInterrupt):

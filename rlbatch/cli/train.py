@@ -141,20 +141,23 @@ def command(**given: Any) -> int:
     from rlbatch.grid import expand
     from rlbatch.launch import Interrupted, execute
     from rlbatch.launch.estimate import estimate
+    from rlbatch.launch.execute import check_device, check_memory
 
     modules = _modules(given)
-    for module in modules:
-        import_module(module)
+    for module, where in modules.items():
+        import_module(module, where)
     planned = expand(_request(given))
     configs = [run.config for run in planned]
     default_name = f"{configs[0].env_id}-{configs[0].algo}".replace("/", "+").replace(":", "++")
     experiment = experiment_at(Path(given["out"]), given["name"] if given["name"] is not None else default_name)
+    experiment.check_usable()
+    check_device(given["device"])
+    check_memory(planned)
     cost = estimate(configs)
     talks = not given["quiet"] and not given["as_json"]
     if talks:
         narrate.announce(planned, cost, experiment.path, verbose=given["verbose"])
     if given["dry_run"]:
-        experiment.check_usable()
         if given["as_json"]:
             runs = [{"run_id": c.run_id, "status": experiment.run(c).status(), "config": as_dict(c)} for c in configs]
             echo_json("train", {"dry_run": True, "folder": str(experiment.path), "cost": vars(cost), "runs": runs})
@@ -166,7 +169,7 @@ def command(**given: Any) -> int:
                 experiment,
                 show,
                 device=given["device"],
-                modules=modules,
+                modules=list(modules),
                 retry_failed=given["retry_failed"],
                 argv=["rlbatch", *sys.argv[1:]],
             )
@@ -177,10 +180,10 @@ def command(**given: Any) -> int:
     return 0 if all(o.result["outcome"] in ("ok", "diverged") for o in outcomes) else 3
 
 
-def _modules(given: Mapping[str, Any]) -> list[str]:
-    """Returns the modules that the command line names: by --import and by module:Id."""
+def _modules(given: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the modules that the command line names, each with the option: --import, or --env with module:Id."""
     module = given["env_id"].rpartition(":")[0] if given["env_id"].count(":") == 1 else ""
-    return [*given["modules"], *([module] if module else [])]
+    return dict.fromkeys(given["modules"], "--import") | ({module: "--env"} if module else {})
 
 
 def _request(given: Mapping[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from rlbatch.values import Integer, from_json, mapping
 _SEED = Integer(0, 2**32 - 1)
 _BATCH = Integer(1)
 _MAX_SEEDS = 10_000
+_MAX_DIGITS = 100
 
 
 class Parsed(click.ParamType[Any]):
@@ -82,7 +83,7 @@ def read_seeds(word: str) -> tuple[int, ...]:
         return _distinct([_SEED(_digits(part)) for part in word.split(",")])
     span = re.fullmatch(r"([0-9]+)\.\.([0-9]+)", word)
     if span is not None:
-        first, last = _SEED(int(span[1])), _SEED(int(span[2]))
+        first, last = _SEED(_digits(span[1])), _SEED(_digits(span[2]))
         if first > last:
             raise ValueError(f"{word!r} runs backwards, write {last}..{first}")
         if last - first >= _MAX_SEEDS:
@@ -120,8 +121,10 @@ def read_path(word: str) -> str:
 
 
 def _digits(word: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,20}", word):
+    if not re.fullmatch(r"-?(0|[1-9][0-9]*)", word):
         raise ValueError(f"{word!r} is not a whole number written in digits")
+    if len(word) > _MAX_DIGITS:
+        raise ValueError(f"{word} is out of range")
     return int(word)
 
 

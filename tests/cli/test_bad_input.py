@@ -1,0 +1,427 @@
+"""Bad input: one line that names the place and the way out, the right exit code, and nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rlbatch.cli import main
+from rlbatch.config import SETTINGS
+from rlbatch.launch import execute, local
+
+Call = Callable[..., Any]
+Tree = Callable[[], dict[str, Any]]
+
+CARTPOLE = ("train", "--env", "CartPole-v1")
+PENDULUM = ("train", "--env", "Pendulum-v1")
+SPACED = ("train", "--env", "Probe/Spaced-v0", "--env-kwargs")
+ESCAPE = "\x1b[31mred"
+LONG = "x" * 5000
+
+
+def given_to(option: str, *cases: tuple[str, str], before: tuple[str, ...] = CARTPOLE) -> list[Any]:
+    """Returns cases of one option: what follows it, and what the line must say besides the option's name."""
+    name = option.lstrip("-").replace("-", "_")
+    return [((*before, option, value), (name, f"{option}:", said)) for value, said in cases]
+
+
+def set_to(*cases: tuple[str, str], before: tuple[str, ...] = CARTPOLE) -> list[Any]:
+    """Returns cases of --set: `field=value`, and what the line must say besides the field."""
+    return [((*before, "--set", word), (word.partition("=")[0], said)) for word, said in cases]
+
+
+NUMBERS = [
+    *given_to(
+        "--batch",
+        *((word, "not a whole number") for word in ("32.5", "1e3", "", "abc", "1_000", "٣٢", " 32 ", "+32", "0x20")),
+        *((word, "not a whole number") for word in ("010", "true", "32,", ",32", "32,,64", "-", "--32", "4²", ESCAPE)),
+        *((word, "allowed is 1 to") for word in ("0", "-32", "2147483648", "99999999999999999999", "2^31", "2^99")),
+        ("9" * 5000, "out of range"),
+        ("32,32", "32 stands twice"),
+        ("2^5,32", "32 stands twice"),
+        ("2^10..2^5", "write 2^5..2^10"),
+        ("32..64", "write 2^5..2^10 or a list"),
+        ("2^5..2^200", "write 2^5..2^10 or a list"),
+        ("2^5..64", "write 2^5..2^10 or a list"),
+        ("2^5..2^40", "allowed is 1 to"),
+    ),
+    *given_to(
+        "--seed",
+        *((word, "not a whole number") for word in ("1.0", "", "abc", "1,2", "0..3", "٣", "1_0", "true", "01", LONG)),
+        *((word, "allowed is 0 to 4294967295") for word in ("-1", "4294967296", "99999999999999999999999")),
+    ),
+    *given_to(
+        "--seeds",
+        *((word, "not a whole number") for word in ("1-", "5-1", "1,,2", "", "abc", "..", "1..", "..3", "1.0", "1,2,")),
+        *((word, "allowed is 1 to 10000") for word in ("0", "-1", "10001")),
+        *((word, "allowed is 0 to 4294967295") for word in ("1,-1", "0..4294967296", f"0..{'9' * 28}", "1,4294967296")),
+        (f"{'9' * 5000}..3", "out of range"),
+        ("1,1", "1 stands twice"),
+        ("5..1", "write 1..5"),
+        ("1..20000", "more than 10000 seeds"),
+    ),
+    *given_to(
+        "--steps",
+        *((word, "not a whole number") for word in ("1e6", "50_000", "", "abc", "٣", "50000.0", "10k", " 5000")),
+        *((word, "allowed is 1 to") for word in ("0", "-5", "1000000000001", "99999999999999999999")),
+    ),
+    ((*CARTPOLE, "--steps", "10"), ("total_timesteps", "no update would happen", "raise --steps", "learning_starts")),
+    ((*CARTPOLE, "--batch", "4096"), ("batch_size", "learning_starts 2048", "--set learning_starts=4096")),
+    (
+        (*CARTPOLE, "--batch", "2048", "--set", "buffer_size=100"),
+        ("batch_size", "buffer_size 100", "--set buffer_size=2048"),
+    ),
+    ((*CARTPOLE, "--batch", "2^0..2^11", "--seeds", "1000"), ("--seeds", "12,000 runs are more than 10,000")),
+]
+
+SETTING_VALUES = [
+    *set_to(
+        *((f"learning_rate={v}", "not a number") for v in ("nan", "inf", "abc", "true", "null", "[0.1]", '"0.1"')),
+        *((f"learning_rate={v}", "not a number") for v in ("1e-3x", "0x1", "1_0", "1,5", "0.1=3", ESCAPE, LONG)),
+        *((f"learning_rate={v}", "allowed is (0, inf)") for v in ("-1", "0", "1e-400", "1e400", "9" * 400)),
+        *((f"learning_rate={v}", "not a finite number") for v in ("NaN", "Infinity", "-Infinity")),
+        *((f"learning_rate={v}", "empty") for v in ("", " ")),
+        *((f"batch_size={v}", "not a whole number") for v in ("4.5", "true", "[32,64]", "1_000", '"64"', "null")),
+        ("batch_size=64.0", "use 64"),
+        ("batch_size=0", "allowed is 1 to"),
+        *((f"seed={v}", "not a whole number") for v in ("1.0", "true", "[1,2]", "x")),
+        ("seed=-1", "allowed is 0 to 4294967295"),
+        *((f"gamma={v}", "allowed is [0, 1]") for v in ("1.5", "-0.1")),
+        *((f"tau={v}", "allowed is (0, 1]") for v in ("0", "1.1")),
+        ("exploration_final_eps=2", "allowed is [0, 1]"),
+        ("exploration_fraction=0", "allowed is (0, 1]"),
+        ("buffer_size=0", "allowed is 1 to 1000000000"),
+        ("buffer_size=1000000000000", "allowed is 1 to 1000000000"),
+        ("learning_starts=-1", "allowed is 0 to"),
+        ("train_freq=0", "allowed is 1 to"),
+        *((f"gradient_steps={v}", "or -1") for v in ("0", "-2")),
+        *((f"n_envs={v}", "allowed is 1 to 4096") for v in ("0", "5000")),
+        *((f"net_arch={v}", "such as [64,64]") for v in ("64", "64,64", "[1,2,3,4,5,6,7,8,9]")),
+        *((f"net_arch={v}", "not a whole number") for v in ("[64.5]", "[[64,64]]", "[true]")),
+        ("net_arch=[0]", "allowed is 1 to 65536"),
+        *((f"net_arch={v}", "not valid JSON") for v in ("[64", "[]]", "['a']")),
+        ("activation_fn=RELU", "did you mean relu?"),
+        ("lr_schedule=lin", "did you mean linear?"),
+        ("lr_warmup=1", "allowed is [0, 1)"),
+        ("adam_beta1=1", "allowed is [0, 1)"),
+        ("max_grad_norm=null", "not a number"),
+        ("n_steps=0", "allowed is 1 to 1000"),
+        ("n_evaluations=0", "allowed is 1 to"),
+        ("log_points=5000", "allowed is 1 to 1000"),
+        ("replay_ratio=0", "allowed is (0, inf)"),
+        ("replay_ratio=0.001", "the nearest that can be had is 0.015625"),
+        ("precision=float64", "did you mean float32?"),
+        ("env_backend=envpool", "not one of gymnasium"),
+        ("total_timesteps=1e3", "use 1000"),
+        ("env_kwargs=3", 'such as {"gravity": 5.0}'),
+        ('env_kwargs={"a":1,"a":2}', "stands twice"),
+        ("bacth_size=3", "did you mean batch_size?"),
+        ("learningrate=3", "did you mean learning_rate?"),
+        *((f"{name}=3", "is not a setting") for name in ("foo", "lr", "__class__", "build", "ε", LONG)),
+        *((f"{name}=1", "of sac, not of dqn") for name in ("ent_coef", "use_sde", "target_entropy", "log_std_init")),
+        ("env_id=Pendulum-v1", "use --env"),
+        ("algo=sac", "use --algo"),
+        *((word, "not field=value") for word in ("foo", "=3", "foo bar=3", "", "3=4", f"{ESCAPE}=3")),
+    ),
+    *set_to(
+        *((f"{name}=0.5", "of dqn, not of sac") for name in ("exploration_fraction", "max_grad_norm")),
+        *((f"ent_coef={v}", '"auto_0.1"') for v in ("auto_0", "foo", "auto_x", "auto_", "auto_inf")),
+        ("ent_coef=-1", "allowed is [0, inf)"),
+        ("use_sde=1", "neither true nor false"),
+        ("target_entropy=foo", "not one of auto, and 'foo' is not a number"),
+        ("log_std_init=9", "allowed is [-20, 2]"),
+        before=PENDULUM,
+    ),
+]
+
+REPEATED = [
+    *(
+        ((*CARTPOLE, option, value, option, value), (option, "more than once"))
+        for option, value in {
+            **{"--batch": "64", "--seed": "1", "--seeds": "2", "--steps": "5000", "--algo": "dqn", "--match": "updates"},
+            **{"--lr-rule": "none", "--preset": "zoo", "--engine": "sb3", "--device": "cpu", "--out": "x"},
+            **{"--name": "x", "--env": "CartPole-v1", "--env-kwargs": "{}"},
+        }.items()
+    ),
+    ((*CARTPOLE, "--batch=64", "--batch=128"), ("--batch", "more than once")),
+    ((*CARTPOLE, "--dry-run", "--dry-run"), ("--dry-run", "more than once")),
+    ((*CARTPOLE, "-q", "--quiet"), ("-q", "more than once")),
+    ((*CARTPOLE, "--seed", "1", "--seeds", "2"), ("--seed", "--seeds", "--seed 7 is one run")),
+    ((*CARTPOLE, "--batch", "64", "--set", "batch_size=128"), ("batch_size is given twice", "--batch")),
+    ((*CARTPOLE, "--steps", "5000", "--set", "total_timesteps=6000"), ("total_timesteps is given twice", "--steps")),
+    ((*CARTPOLE, "--match", "samples", "--set", "match=updates"), ("match is given twice", "--match")),
+    ((*CARTPOLE, "--env-kwargs", "{}", "--set", "env_kwargs={}"), ("env_kwargs is given twice", "--env-kwargs")),
+    ((*CARTPOLE, "--seed", "1", "--set", "seed=2"), ("seed is given twice", "--seed")),
+    ((*CARTPOLE, "--seeds", "2", "--set", "seed=2"), ("seed is given twice", "--seeds")),
+    *(
+        ((*CARTPOLE, "--set", f"{name}=64", "--set", f"{name}=65"), (f"{name} is given twice", "--set"))
+        for name in ("gamma", "batch_size", "seed")
+    ),
+    ((*CARTPOLE, "--set", "replay_ratio=2", "--set", "train_freq=1"), ("replay_ratio", "train_freq is given too")),
+]
+
+ENVIRONMENTS = [
+    *(
+        (("train", "--env", env_id), ("--env", said))
+        for env_id, said in {
+            "": "not an environment id",
+            "NoSuchEnv-v0": "rlbatch list envs",
+            "CartPole": "did you mean CartPole-v1?",
+            "CartPole-v99": "did you mean CartPole-v1?",
+            "CartPole-v01": "did you mean CartPole-v1?",
+            "cartpole-v1": "did you mean CartPole-v1?",
+            "CartPol-v1": "did you mean CartPole-v1?",
+            "LunarLander": "did you mean LunarLander-v3?",
+            "json:Nothing-v0": "not a registered environment",
+            "no_such_module:Env-v0": "module 'no_such_module' cannot be imported",
+            "a:b:c": "more than one ':'; write module:Id",
+            ":CartPole-v1": "names no module; write module:Id",
+            "CartPole-v1:": "not the name of a Python module",
+            "1a:X-v0": "not the name of a Python module",
+            "../../x-v0": "not an environment id",
+            "/etc/passwd": "not an environment id",
+            "Cart Pole-v1": "not an environment id",
+            "-v1": "not an environment id",
+            "CartPole-v1\n": "not an environment id",
+            "CartPole-v1 ": "not an environment id",
+            "<script>alert(1)</script>-v0": "not an environment id",
+            ESCAPE: "not an environment id",
+            "a\u202eb-v0": "not an environment id",
+            "٣-v0": "not an environment id",
+            LONG: "not a registered environment",
+            "Blackjack-v1": "has Tuple observations",
+        }.items()
+    ),
+    (("train",), ("--env", "is missing")),
+    (("train", "--env"), ("--env", "requires an argument")),
+    (("train", "CartPole-v1"), ("--env", "is missing")),
+    ((*CARTPOLE, "Pendulum-v1"), ("unexpected", "Pendulum-v1")),
+    *(
+        ((*CARTPOLE, "--env-kwargs", value), ("--env-kwargs", said))
+        for value, said in {
+            "3": 'such as {"gravity": 5.0}',
+            "[]": 'such as {"gravity": 5.0}',
+            "null": 'such as {"gravity": 5.0}',
+            "gravity=3": 'such as {"gravity": 5.0}',
+            "{": "not valid JSON",
+            "": "empty",
+            '{"a":NaN}': "not a finite number",
+            '{"a":1,"a":2}': "stands twice",
+            '{"gravty":1}': "does not accept {'gravty': 1}",
+            '{"id":"x"}': "does not accept",
+            '{"disable_env_checker":true}': "does not accept",
+            '{"max_episode_steps":0}': "cannot be made",
+            '{"max_episode_steps":"x"}': "does not accept",
+            '{"render_mode":["a"]}': "cannot be made",
+            '{"render_mode":"human"}': "leave it out",
+        }.items()
+    ),
+    ((*SPACED, '{"action":"multi"}'), ("--env", "MultiDiscrete actions", "dqn takes Discrete")),
+    ((*SPACED, '{"action":"from one"}'), ("--env", "start at 1", "wrap")),
+    ((*SPACED, '{"action":"unbounded"}'), ("--env", "no finite bounds", "wrap")),
+    ((*SPACED, '{"observation":"tuple"}'), ("--env", "Tuple observations")),
+    *(
+        ((*CARTPOLE, "--import", name), ("--import", said))
+        for name, said in {
+            "no_such_module": "cannot be imported",
+            "../x": "not the name of a Python module",
+            "a b": "not the name of a Python module",
+            "": "not the name of a Python module",
+            "os;x": "not the name of a Python module",
+            "raising": "fails at import: RuntimeError",
+            "exiting": "fails at import: SystemExit(7)",
+            "unreadable": "fails at import: SyntaxError",
+        }.items()
+    ),
+]
+
+CHOICES = [
+    *given_to(
+        "--algo",
+        *((word, "allowed: auto, dqn, sac") for word in ("PPO2", "", LONG)),
+        ("DQN", "did you mean dqn?"),
+        ("sac", "does not take the Discrete actions of CartPole-v1; use dqn"),
+    ),
+    ((*PENDULUM, "--algo", "dqn"), ("--algo", "does not take the Box actions of Pendulum-v1; use sac")),
+    *given_to(
+        "--device", *((word, "allowed: auto, cpu, cuda") for word in ("tpu", "cuda:-1", "cuda:x", "CUDA", "", "cuda:²"))
+    ),
+    *(
+        ((*CARTPOLE, option, value), (option.lstrip("-").replace("-", "_"), said))
+        for option, value, said in (
+            ("--match", "sample", "did you mean samples?"),
+            ("--match", "", "not one of updates, samples"),
+            ("--lr-rule", "sqr", "did you mean sqrt?"),
+            ("--lr-rule", "adam-sde", "use --match samples, or sqrt"),
+            ("--preset", "zo", "did you mean zoo?"),
+            ("--preset", "../zoo", "is not a preset"),
+            ("--preset", "", "non-empty"),
+            ("--engine", "sb2", "did you mean sb3?"),
+            ("--engine", "jax", "not one of sb3"),
+        )
+    ),
+    ((*CARTPOLE, "--match", "samples", "--batch", "2053"), ("batch_size", "2053", "2048 and 2112")),
+    (
+        (*CARTPOLE, "--match", "samples", "--set", "train_freq=4", "--set", "gradient_steps=4"),
+        ("match", "burst", "use --match updates"),
+    ),
+    (
+        (*CARTPOLE, "--match", "samples", "--lr-rule", "adam-sde", "--batch", "1024"),
+        ("lr_rule", "stay below 10 times lr_reference_batch"),
+    ),
+]
+
+PATHS = [
+    *(
+        ((*CARTPOLE, "--out", value), ("--out", said))
+        for value, said in {
+            "": "not a path",
+            "   ": "not a path",
+            "a\0b": "not a path",
+            ESCAPE: "not a path",
+            "/proc/x": "cannot be written to",
+            "file": "cannot be used",
+            "file/x": "cannot be used",
+            "loop": "cannot be used",
+            "dangling": "is not a folder",
+            "x" * 300: "File name too long",
+        }.items()
+    ),
+    *(
+        ((*CARTPOLE, "--name", value), ("--name", "cannot be a folder's name", "letters, digits and . _ + -"))
+        for value in (
+            *("../../etc/x", ".", "..", "a.", "a ", " ", "", "-x", "a/b", "a\\b", ESCAPE, "x[16, 16]", "x" * 300),
+            *("x" * 101, "a\0b", "a\u202eb", "e\u0301", "é", "a\n"),
+        )
+    ),
+    ((*CARTPOLE, "--out", "kept", "--name", "foreign"), ("--name", "not an rlbatch experiment", "another --name")),
+    ((*CARTPOLE, "--out", "kept", "--name", "file"), ("--out", "is not a folder")),
+    ((*CARTPOLE, "--out", "kept", "--name", "torn"), ("experiment.yaml", "cannot be read")),
+    ((*CARTPOLE, "--out", "kept", "--name", "odd"), ("experiment.yaml", "not a plan")),
+]
+
+COMMANDS = [
+    ((*CARTPOLE, "--bacth", "3"), ("--bacth", "did you mean --batch?")),
+    ((*CARTPOLE, "--batc", "3"), ("--batc", "did you mean --batch?")),
+    ((*CARTPOLE, "--learning-rate", "3"), ("--learning-rate", "--set learning_rate=VALUE")),
+    ((*CARTPOLE, "--lr", "3"), ("--lr", "did you mean --lr-rule?")),
+    ((*CARTPOLE, "-x"), ("-x", "see --help")),
+    ((*CARTPOLE, "--dry-run=1"), ("--dry-run", "does not take a value")),
+    ((*CARTPOLE, "--batch"), ("--batch", "requires an argument")),
+    (("trian",), ("'trian'", "did you mean train?")),
+    (("TRAIN",), ("'TRAIN'", "did you mean train?")),
+    (("train\n",), ("did you mean train?",)),
+    *(((word,), ("is not a command", "see rlbatch --help")) for word in ("foo", "", ESCAPE, LONG, "@file")),
+    (("--foo",), ("--foo", "is not an option", "see --help")),
+    (("status", "nosuch"), ("nosuch", "holds no experiment", "rlbatch train")),
+    (("status",), ("results", "holds no experiment")),
+    (("status", "kept/foreign"), ("kept/foreign", "holds no experiment")),
+    (("status", "kept/torn"), ("experiment.yaml", "cannot be read")),
+    (("status", "kept/odd"), ("experiment.yaml", "not a plan")),
+    (("status", "file"), ("file", "holds no experiment")),
+    (("status", "a\0b"), ("a\\x00b", "holds no experiment")),
+    (("status", "a", "b"), ("unexpected", "b")),
+    (("status", "--foo"), ("--foo", "see --help")),
+    (("show",), ("run", "is missing")),
+    *((("show", word), ("not a run folder", "rlbatch list runs")) for word in ("", "nosuch", "kept", "loop", ESCAPE)),
+    *(((command, "x" * 300), ("xxx", "File name too long")) for command in ("show", "evaluate", "status", "tensorboard")),
+    (("show", LONG), ("xxx", "File name too long")),
+    (("list",), ("kind", "is missing")),
+    (("list", "foo"), ("'foo'", "allowed: envs, presets, runs")),
+    (("list", "env"), ("'env'", "did you mean envs?")),
+    (("list", "envs", "x"), ("folder", "'x'", "leave it out")),
+    (("list", "presets", "x"), ("folder", "'x'", "leave it out")),
+    *((("list", "runs", word), ("is not a folder", "rlbatch train")) for word in ("nosuch", "file", "a\0b")),
+    (("list", "runs", "x" * 300), ("xxx", "File name too long")),
+    (("evaluate",), ("run", "is missing")),
+    (("evaluate", "nosuch"), ("nosuch", "not a run folder", "rlbatch list runs")),
+    *((("evaluate", "nosuch", "--episodes", n), ("--episodes", "allowed is 1 to")) for n in ("0", "-1", "100001")),
+    (("evaluate", "nosuch", "--episodes", "x"), ("--episodes", "not a whole number")),
+    (("evaluate", "nosuch", "--import", "no_such_module"), ("--import", "cannot be imported")),
+    (("export",), ("run", "is missing")),
+    (("export", "nosuch"), ("--to", "is missing")),
+    (("export", "nosuch", "--to", "x.zip"), ("nosuch", "not a run folder")),
+    *((("export", "nosuch", "--to", word), ("--to", "not a path")) for word in ("", "a\0b", ESCAPE)),
+    (("export", "nosuch", "--to", "x" * 300), ("--to", "File name too long")),
+    (("tensorboard", "nosuch"), ("nosuch", "is not a folder", "rlbatch train")),
+    (("tensorboard", "kept"), ("kept", "holds no curves yet")),
+    *((("tensorboard", "curves", "--port", n), ("--port", "allowed is 0 to 65535")) for n in ("70000", "-1")),
+    (("tensorboard", "curves", "--port", "http"), ("--port", "not a whole number")),
+    *((("tensorboard", "curves", "--host", h), ("--host", "127.0.0.1")) for h in ("example.org", "", "127.0.0", ESCAPE)),
+    (("completion",), ("shell", "is missing")),
+    *((("completion", word), ("not a shell", "allowed: bash, zsh, fish")) for word in ("tcsh", "BASH", "")),
+    (("completion", "bash", "zsh"), ("unexpected", "zsh")),
+    (("doctor", "x"), ("unexpected", "x")),
+]
+
+REFUSED = [
+    *(
+        (("tensorboard", "curves", "--host", host), ("--host", host, "open to others", "ssh -L"))
+        for host in ("0.0.0.0", "::", "192.168.1.1", "8.8.8.8")  # noqa: S104 - refused, that is the point
+    ),
+    (("tensorboard", "--host", "0.0.0.0"), ("--host", "open to others")),  # noqa: S104
+    ((*CARTPOLE, "--out", "kept", "--name", "newer"), ("experiment.yaml", "schema")),
+    (("status", "kept/newer"), ("experiment.yaml", "schema")),
+]
+
+
+def named(cases: list[Any]) -> list[Any]:
+    """Gives each case an id that a terminal can take."""
+    return [pytest.param(words, said, id=ascii(" ".join(words))[:70]) for words, said in cases]
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts obstacles into the working directory; training is an accident here."""
+    newer, torn, odd = (tmp_path / "kept" / name for name in ("newer", "torn", "odd"))
+    for folder in (tmp_path / "curves", tmp_path / "kept" / "foreign", newer, torn, odd):
+        folder.mkdir(parents=True)
+    for file in ("file", "kept/file", "kept/foreign/thesis.tex", "curves/events.out.tfevents.1"):
+        (tmp_path / file).write_text("precious")
+    (newer / "experiment.yaml").write_text("schema: 999\n")
+    (torn / "experiment.yaml").write_text("schema: 1\nplans: [\n  {\n\t}")
+    (odd / "experiment.yaml").write_text("schema: 1\nplans:\n- 3\n")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("/nonexistent/x")
+    for name, text in (("raising", "raise RuntimeError('a\\nb')"), ("exiting", "raise SystemExit(7)")):
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "unreadable.py").write_text("def (")
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+
+    def no_training(*_: Any) -> None:
+        raise AssertionError("bad input was trained")
+
+    monkeypatch.setattr(local, "train", no_training)
+
+
+def check_line(err: str, said: tuple[str, ...]) -> None:
+    line = err.removesuffix("\n")
+    assert line.startswith("rlbatch: error: "), err
+    assert line.isprintable()  # no second line, no control character
+    assert len(line) <= 300
+    assert "Traceback" not in line
+    for fragment in said:
+        assert fragment in line
+
+
+@pytest.mark.usefixtures("surroundings", "module")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    named([*NUMBERS, *SETTING_VALUES, *REPEATED, *ENVIRONMENTS, *CHOICES, *PATHS, *COMMANDS]),
+)
+def test_bad_input_is_one_line_exit_2_and_nothing_written(
+    words: tuple[str, ...], said: tuple[str, ...], rlbatch: Call, tree: Tree
+) -> None:
+    before = tree()
+    code, out, err = rlbatch(*words)
+    check_line(err, said)
+    assert (code, out) == (2, "")
+    assert tree() == before

@@ -1,0 +1,124 @@
+"""The recorder: rows reach both files at once, live scores are added, the result comes last."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from rlbatch.config import RunConfig
+from rlbatch.errors import TemporaryError
+from rlbatch.recorder import Recorder, record_crash
+from rlbatch.results import RunFolder
+from rlbatch.rows import Ending, Row
+
+CONFIG = RunConfig.build(env_id="CartPole-v1", algo="dqn")
+
+
+def recorder(path: Path) -> Recorder:
+    return Recorder(RunFolder(path), CONFIG, 5.0, notes=[])
+
+
+def evaluation(timesteps: int, *returns: float) -> Row:
+    values = {"eval/return_mean": float(np.mean(returns))}
+    return Row("eval", timesteps, timesteps, 64 * timesteps, 1.0, values, returns, [1] * len(returns))
+
+
+def ending(outcome: str = "ok", **known: Any) -> Ending:
+    return Ending(outcome, "", 30, 20, 1280, 1.5, **known)
+
+
+def test_rows_and_events_hold_the_same_numbers(tmp_path: Path) -> None:
+    record = recorder(tmp_path)
+    record.emit(Row("train", 5, 1, 64, 0.1, {"update/loss": 0.5, "update/td_error": None}))
+    record.emit(evaluation(10, 1.0, 3.0))
+    record.close()
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    events = [e for e in EventFileLoader(str(path)).Load() if e.WhichOneof("what") == "summary"]
+    rows = list(RunFolder(tmp_path).rows())
+    assert [e.step for e in events] == [row["timesteps"] for row in rows] == [5, 10]
+    for event, row in zip(events, rows, strict=True):
+        shown = {v.tag: v.tensor.float_val[0] for v in event.summary.value}
+        written = {tag: value for tag, value in row.items() if "/" in tag and value is not None}
+        assert shown == pytest.approx(written)
+
+
+def test_live_scores_are_those_of_the_curve_so_far(tmp_path: Path) -> None:
+    record = recorder(tmp_path)
+    record.emit(evaluation(0, 1.0, 1.0))
+    row = record.emit(evaluation(10, 3.0, 5.0))
+    record.close()
+    assert row.values["efficiency/auc"] == pytest.approx(2.5)
+    assert row.values["efficiency/best"] == 4.0
+    assert row.values["stability/drawdown"] == 0.0
+    assert row.values["stability/dispersion"] is None
+    assert row.values["efficiency/steps_to_threshold"] is None
+
+
+def test_the_result_scores_the_whole_curve(tmp_path: Path) -> None:
+    record = recorder(tmp_path)
+    for step, height in ((0, 1.0), (10, 6.0), (20, 7.0), (30, 8.0)):
+        record.emit(evaluation(step, height, height))
+    result = record.finish(ending(policy={"w": np.ones(3, np.float32)}))
+    assert result == RunFolder(tmp_path).result()
+    assert result["final"] == {
+        "return_mean": 8.0,
+        "auc": pytest.approx((35 + 65 + 75) / 30),
+        "best": 8.0,
+        "drawdown_max": 0.0,
+        "dispersion": pytest.approx(np.std([5, 1, 1], ddof=1)),
+        "steps_to_threshold": 10.0,
+    }
+    assert (result["outcome"], result["attempts"], result["run_id"]) == ("ok", 1, CONFIG.run_id)
+    assert safetensors.numpy.load_file(RunFolder(tmp_path).policy_path)["w"].tolist() == [1, 1, 1]
+
+
+def test_a_diverged_run_keeps_its_evaluations_and_has_no_area(tmp_path: Path) -> None:
+    record = recorder(tmp_path)
+    record.emit(evaluation(0, 2.0, 2.0))
+    bad = {"timesteps": 7, "where": "loss"}
+    result = record.finish(ending("diverged", first_nonfinite=bad, evidence="why"))
+    assert result["final"]["return_mean"] == 2.0
+    assert result["final"]["auc"] is None
+    assert result["first_nonfinite"] == bad
+    assert RunFolder(tmp_path).error_path.read_text() == "why"
+    assert not RunFolder(tmp_path).policy_path.exists()
+
+
+def test_a_new_attempt_starts_clean_and_is_counted(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.emit(evaluation(0, 1.0, 2.0))
+    first.close()
+    second = recorder(tmp_path)
+    assert list(RunFolder(tmp_path).rows()) == []
+    assert len(list(tmp_path.glob("events.*"))) == 1
+    assert second.finish(ending())["attempts"] == 2
+
+
+def test_a_full_disk_is_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = recorder(tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(record._events, "add", full)
+    with pytest.raises(TemporaryError, match="disk is full") as caught:
+        record.emit(evaluation(0, 1.0))
+    record.close()
+    assert caught.value.exit_code == 75
+
+
+def test_a_crash_is_recorded_with_how_far_the_run_came(tmp_path: Path) -> None:
+    record = recorder(tmp_path)
+    record.emit(evaluation(10, 1.0, 2.0))
+    result = record_crash(RunFolder(tmp_path), CONFIG, "its process was killed by SIGKILL", "the log")
+    assert (result["outcome"], result["timesteps"], result["updates"]) == ("crashed", 10, 10)
+    assert RunFolder(tmp_path).status() == "crashed"
+    assert json.loads(RunFolder(tmp_path).config_path.read_text())["attempt"] == 1
+    record.close()

@@ -1,0 +1,99 @@
+"""Results: the run folder's paths, rows and status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlbatch.config import RunConfig
+from rlbatch.errors import InputError, RefusedError
+from rlbatch.results import RunFolder, find_runs, run_path, run_record, write_bytes, write_json
+
+
+def config(**values: Any) -> RunConfig:
+    return RunConfig.build(env_id="CartPole-v1", algo="dqn", **values)
+
+
+def started(path: Path, **values: Any) -> RunFolder:
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(path / "config.json", run_record(config(**values)))
+    return RunFolder(path)
+
+
+def test_the_folder_is_a_function_of_the_run() -> None:
+    run = config(batch_size=256, seed=7, learning_rate=5e-4)
+    assert str(run_path(run)) == f"CartPole-v1/dqn/b00256-lr5.0e-04-{run.arm_id[:8]}/s007"
+
+
+@pytest.mark.parametrize(("env_id", "folder"), [("ALE/Pong-v5", "ALE+Pong-v5"), ("mine:My/Env-v0", "mine++My+Env-v0")])
+def test_an_id_with_slash_or_colon_is_one_folder(env_id: str, folder: str) -> None:
+    assert run_path(RunConfig.build(env_id=env_id, algo="dqn")).parts[0] == folder
+
+
+def test_status_follows_the_files(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    assert run.status() == "planned"
+    started(run.path)
+    assert run.status() == "partial"
+    write_json(run.result_path, {"outcome": "diverged"})
+    assert run.status() == "diverged"
+
+
+def test_rows_skip_a_torn_last_line_and_name_a_bad_one(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.metrics_path.write_text('{"kind": "train", "a": 1}\n{"kind": "eval", "a": 2}\n{"kind": "train", "a"')
+    assert [row["a"] for row in run.rows()] == [1, 2]
+    assert [row["a"] for row in run.rows("eval")] == [2]
+    run.metrics_path.write_text('{"kind": "train", "a": 1}\nrubbish\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl:2"):
+        list(run.rows())
+
+
+@pytest.mark.parametrize("field", ["config", "run_id", "schema"])
+def test_a_config_that_was_changed_is_refused(tmp_path: Path, field: str) -> None:
+    run = started(tmp_path)
+    record = json.loads(run.config_path.read_text())
+    record[field] = {"config": record["config"] | {"seed": 9}, "run_id": "0" * 16, "schema": 2}[field]
+    run.config_path.write_text(json.dumps(record))
+    with pytest.raises(RefusedError):
+        run.record()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"schema": 1}', '{"schema": 1, "config": {"algo": "x"}}'])
+def test_rubbish_for_a_config_is_an_error_of_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises((InputError, RefusedError)) as caught:
+        RunFolder(tmp_path).record()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_outcome_is_an_error(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    write_json(run.result_path, {"outcome": "splendid"})
+    with pytest.raises(InputError, match="splendid"):
+        run.result()
+
+
+def test_runs_are_found_below_a_folder_but_not_in_its_own_corners(tmp_path: Path) -> None:
+    started(tmp_path / "exp" / "b")
+    started(tmp_path / "exp" / "a")
+    started(tmp_path / "exp" / "_logs" / "c")
+    started(tmp_path / "exp" / ".hidden")
+    assert [run.path.name for run in find_runs(tmp_path)] == ["a", "b"]
+
+
+def test_a_write_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x"
+    write_bytes(target, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="space"):
+        write_bytes(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
