@@ -1,4 +1,4 @@
-"""What every test starts from: a working directory of its own, one torch thread, training in this process on request."""
+"""What every test starts from: a working directory of its own, one torch thread, training in process on request."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,9 +65,9 @@ def signed_square(returns: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("score", [curves.drawdown, curves.max_drawdown, signed_square])
-def test_a_constant_noisy_policy_scores_zero_on_average(score: object) -> None:
+def test_a_constant_noisy_policy_scores_zero_on_average(score: Callable[[np.ndarray], float]) -> None:
     rng = np.random.default_rng(0)
-    scores = [score(rng.normal(100, 50, (21, 10))) for _ in range(1500)]  # type: ignore[operator]
+    scores = [score(rng.normal(100, 50, (21, 10))) for _ in range(1500)]
     standard_error = np.std(scores, ddof=1) / np.sqrt(len(scores))
     assert abs(np.mean(scores)) < 3 * standard_error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -44,7 +45,7 @@ def test_grid_points_are_rounded_up() -> None:
 def test_grid_points_rise_and_end_at_the_budget(total: int, count: int) -> None:
     points = list(grid_points(total, count))
     assert points[-1] == total
-    assert all(a < b for a, b in zip(points, points[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(points))
     assert len(points) == min(count, total)
 
 

@@ -21,6 +21,7 @@ from rlbatch.cli.show import find_run
 @options.import_option
 def command(run: str, target: str, modules: tuple[str, ...]) -> None:
     """Write a run's policy as a .zip that DQN.load or SAC.load reads and that acts identically."""
+    path = options.checked_path(target if target.endswith(".zip") else f"{target}.zip", "--to")
     from rlbatch.environments import import_module
 
     for module in modules:
@@ -28,6 +29,5 @@ def command(run: str, target: str, modules: tuple[str, ...]) -> None:
     folder = find_run(run)
     from rlbatch.training.policies import export
 
-    path = options.checked_path(target if target.endswith(".zip") else f"{target}.zip", "--to")
     name = export(folder, path)
     click.echo(f"wrote {path}; read it with stable_baselines3.{name}.load({str(path)!r})")

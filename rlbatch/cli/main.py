@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from rlbatch import __version__
-from rlbatch.errors import RlbatchError, nearest, printable
+from rlbatch.errors import InputError, RlbatchError, nearest, printable
 
 _LONGEST_LINE = 300
 _SHORTEST_PART = 80
@@ -49,10 +49,8 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(
-                f"{args[0]!r} is not a command; {nearest(args[0], COMMANDS) or 'see rlbatch --help'}"
-            )
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise InputError("", f"{args[0]!r} is not a command", nearest(args[0], COMMANDS) or "see rlbatch --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -153,8 +151,12 @@ def _option_hint(error: click.NoSuchOption) -> str:
     """Returns the nearest option, or how train sets a field that has no option."""
     from rlbatch.config import SETTINGS
 
-    field = error.option_name.lstrip("-").replace("-", "_")
-    if field in SETTINGS and error.ctx is not None and error.ctx.info_name == "train":
-        return f"--set {field}=VALUE sets it"
-    names = [name for param in error.ctx.command.params for name in param.opts] if error.ctx is not None else []
-    return nearest(error.option_name, [name for name in names if name.startswith("--")]) or "see --help"
+    if error.ctx is None:
+        return "see --help"
+    word = error.option_name.lstrip("-")
+    trains = error.ctx.info_name == "train"
+    if trains and word.replace("-", "_") in SETTINGS:
+        return f"--set {word.replace('-', '_')}=VALUE sets it"
+    names = [o.removeprefix("--") for param in error.ctx.command.params for o in param.opts if o.startswith("--")]
+    close = nearest(word, names).replace("mean ", "mean --")
+    return close or ("see --help; --set FIELD=VALUE sets what has no option" if trains else "see --help")

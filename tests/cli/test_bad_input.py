@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlbatch.cli import main
 from rlbatch.config import SETTINGS
-from rlbatch.launch import execute, local
+from rlbatch.launch import local
 
 Call = Callable[..., Any]
 Tree = Callable[[], dict[str, Any]]
@@ -23,6 +24,7 @@ Tree = Callable[[], dict[str, Any]]
 CARTPOLE = ("train", "--env", "CartPole-v1")
 PENDULUM = ("train", "--env", "Pendulum-v1")
 SPACED = ("train", "--env", "Probe/Spaced-v0", "--env-kwargs")
+EXECUTE = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
 ESCAPE = "\x1b[31mred"
 LONG = "x" * 5000
 
@@ -125,11 +127,12 @@ SETTING_VALUES = [
         ('env_kwargs={"a":1,"a":2}', "stands twice"),
         ("bacth_size=3", "did you mean batch_size?"),
         ("learningrate=3", "did you mean learning_rate?"),
-        *((f"{name}=3", "is not a setting") for name in ("foo", "lr", "__class__", "build", "ε", LONG)),
-        *((f"{name}=1", "of sac, not of dqn") for name in ("ent_coef", "use_sde", "target_entropy", "log_std_init")),
+        *((f"{name}=3", "is not a setting") for name in ("foo", "lr", "__class__", "build", "ε")),
+        *((f"{name}=1", "of sac, not of dqn") for name in ("ent_coef", "target_entropy", "log_std_init")),
+        ("use_sde=true", "of sac, not of dqn"),
         ("env_id=Pendulum-v1", "use --env"),
         ("algo=sac", "use --algo"),
-        *((word, "not field=value") for word in ("foo", "=3", "foo bar=3", "", "3=4", f"{ESCAPE}=3")),
+        *((word, "not field=value") for word in ("foo", "=3", "foo bar=3", "", "3=4", "-=3")),
     ),
     *set_to(
         *((f"{name}=0.5", "of dqn, not of sac") for name in ("exploration_fraction", "max_grad_norm")),
@@ -140,13 +143,22 @@ SETTING_VALUES = [
         ("log_std_init=9", "allowed is [-20, 2]"),
         before=PENDULUM,
     ),
+    ((*CARTPOLE, "--set", f"{ESCAPE}=3"), ("--set", "not field=value")),
+    ((*CARTPOLE, "--set", f"{LONG}=3"), ("xxx...xxx", "is not a setting")),
 ]
 
 REPEATED = [
     *(
         ((*CARTPOLE, option, value, option, value), (option, "more than once"))
         for option, value in {
-            **{"--batch": "64", "--seed": "1", "--seeds": "2", "--steps": "5000", "--algo": "dqn", "--match": "updates"},
+            **{
+                "--batch": "64",
+                "--seed": "1",
+                "--seeds": "2",
+                "--steps": "5000",
+                "--algo": "dqn",
+                "--match": "updates",
+            },
             **{"--lr-rule": "none", "--preset": "zoo", "--engine": "sb3", "--device": "cpu", "--out": "x"},
             **{"--name": "x", "--env": "CartPole-v1", "--env-kwargs": "{}"},
         }.items()
@@ -312,7 +324,7 @@ COMMANDS = [
     ((*CARTPOLE, "--bacth", "3"), ("--bacth", "did you mean --batch?")),
     ((*CARTPOLE, "--batc", "3"), ("--batc", "did you mean --batch?")),
     ((*CARTPOLE, "--learning-rate", "3"), ("--learning-rate", "--set learning_rate=VALUE")),
-    ((*CARTPOLE, "--lr", "3"), ("--lr", "did you mean --lr-rule?")),
+    ((*CARTPOLE, "--lr", "3"), ("--lr", "--set FIELD=VALUE")),
     ((*CARTPOLE, "-x"), ("-x", "see --help")),
     ((*CARTPOLE, "--dry-run=1"), ("--dry-run", "does not take a value")),
     ((*CARTPOLE, "--batch"), ("--batch", "requires an argument")),
@@ -332,7 +344,10 @@ COMMANDS = [
     (("status", "--foo"), ("--foo", "see --help")),
     (("show",), ("run", "is missing")),
     *((("show", word), ("not a run folder", "rlbatch list runs")) for word in ("", "nosuch", "kept", "loop", ESCAPE)),
-    *(((command, "x" * 300), ("xxx", "File name too long")) for command in ("show", "evaluate", "status", "tensorboard")),
+    *(
+        ((command, "x" * 300), ("xxx", "File name too long"))
+        for command in ("show", "evaluate", "status", "tensorboard")
+    ),
     (("show", LONG), ("xxx", "File name too long")),
     (("list",), ("kind", "is missing")),
     (("list", "foo"), ("'foo'", "allowed: envs, presets, runs")),
@@ -355,7 +370,10 @@ COMMANDS = [
     (("tensorboard", "kept"), ("kept", "holds no curves yet")),
     *((("tensorboard", "curves", "--port", n), ("--port", "allowed is 0 to 65535")) for n in ("70000", "-1")),
     (("tensorboard", "curves", "--port", "http"), ("--port", "not a whole number")),
-    *((("tensorboard", "curves", "--host", h), ("--host", "127.0.0.1")) for h in ("example.org", "", "127.0.0", ESCAPE)),
+    *(
+        (("tensorboard", "curves", "--host", h), ("--host", "127.0.0.1"))
+        for h in ("example.org", "", "127.0.0", ESCAPE)
+    ),
     (("completion",), ("shell", "is missing")),
     *((("completion", word), ("not a shell", "allowed: bash, zsh, fish")) for word in ("tcsh", "BASH", "")),
     (("completion", "bash", "zsh"), ("unexpected", "zsh")),
@@ -405,7 +423,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def check_line(err: str, said: tuple[str, ...]) -> None:
     line = err.removesuffix("\n")
     assert line.startswith("rlbatch: error: "), err
-    assert line.isprintable()  # no second line, no control character
+    assert not any(unicodedata.category(ch) in ("Cc", "Cf", "Cs", "Zl", "Zp") for ch in line)  # one line, safe to show
     assert len(line) <= 300
     assert "Traceback" not in line
     for fragment in said:
@@ -425,3 +443,153 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     check_line(err, said)
     assert (code, out) == (2, "")
     assert tree() == before
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize(("words", "said"), named(REFUSED))
+def test_what_is_refused_for_safety_is_one_line_exit_5_and_nothing_written(
+    words: tuple[str, ...], said: tuple[str, ...], rlbatch: Call, tree: Tree
+) -> None:
+    before = tree()
+    code, out, err = rlbatch(*words)
+    check_line(err, said)
+    assert (code, out) == (5, "")
+    assert tree() == before
+
+
+@pytest.mark.usefixtures("surroundings", "module")
+@pytest.mark.parametrize(
+    ("words", "where", "what", "hint", "exit_code"),
+    [
+        ((*CARTPOLE, "--batch", "0"), "--batch", "0 is out of range, allowed is 1 to 2147483647", "", 2),
+        ((*CARTPOLE, "--bacth", "64"), "--bacth", "is not an option", "did you mean --batch?", 2),
+        ((*CARTPOLE, "--set", "gama=1"), "gama", "is not a setting", "did you mean gamma?", 2),
+        (("train", "--env", "CartPole"), "--env", "'CartPole' is not a reg", "did you mean CartPole-v1?", 2),
+        ((*CARTPOLE, "--name", ESCAPE), "--name", "cannot be a folder's name", "letters, digits", 2),
+        (("train",), "--env", "is missing", "see --help", 2),
+        (("trian",), "", "'trian' is not a command", "did you mean train?", 2),
+        (("status", "nosuch"), "nosuch", "holds no experiment", "rlbatch train makes one", 2),
+        (("status", "kept/newer"), "kept/newer/experiment.yaml", "schema 1", "", 5),
+        (("show", "nosuch"), "nosuch", "is not a run folder", "rlbatch list runs", 2),
+        (("list", "foo"), "list", "'foo' cannot be listed", "allowed: envs, presets, runs", 2),
+        (("evaluate", "nosuch", "--episodes", "0"), "--episodes", "0 is out of range", "", 2),
+    ],
+)
+def test_with_json_an_error_is_one_object_on_stderr(
+    words: tuple[str, ...], where: str, what: str, hint: str, exit_code: int, rlbatch: Call, tree: Tree
+) -> None:
+    before = tree()
+    code, out, err = rlbatch(*words, "--json")
+    told = json.loads(err)
+    assert set(told) == {"schema", "where", "what", "hint", "exit_code"}
+    assert told["schema"] == "rlbatch.error/1"
+    assert told["where"] == where
+    assert what in told["what"]
+    assert hint in told["hint"]
+    assert bool(hint) == bool(told["hint"])
+    assert told["exit_code"] == code == exit_code
+    assert out == ""
+    assert tree() == before
+    assert err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:9"])
+def test_a_device_that_is_not_there_is_never_replaced_by_the_cpu(
+    device: str, rlbatch: Call, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EXECUTE, "probe_devices", lambda: {"devices": [{"device": "cpu"}]})
+    code, out, err = rlbatch(*CARTPOLE, "--device", device)
+    check_line(err, ("--device", f"{device} is not available here; available: cpu"))
+    assert (code, out, tree()) == (2, "", {})
+
+
+def test_a_replay_that_does_not_fit_names_the_gigabytes(
+    rlbatch: Call, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Memory:
+        available = 10**9
+
+    monkeypatch.setattr(EXECUTE.psutil, "virtual_memory", Memory)
+    code, out, err = rlbatch(*CARTPOLE, "--set", "buffer_size=100000000", "--steps", "100000000")
+    check_line(err, ("buffer_size", "100,000,000 transitions", "5.2 GB, 1.0 GB are free", "--set buffer_size=N"))
+    assert (code, out, tree()) == (2, "", {})
+
+
+def test_a_bad_variable_is_named_as_the_variable(rlbatch: Call, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLBATCH_OUT", "a\x1b[31m")
+    code, out, err = rlbatch(*CARTPOLE)
+    check_line(err, ("RLBATCH_OUT: ", "is not a path"))
+    assert (code, out, tree()) == (2, "", {})
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(
+    rlbatch: Call, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked").mkdir()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: real(path, mode) and "locked" not in str(path))
+    before = tree()
+    code, out, err = rlbatch(*CARTPOLE, "--out", "locked/deeper")
+    check_line(err, ("--out", "'locked' cannot be written to"))
+    assert (code, out, tree()) == (2, "", before)
+
+
+def test_a_folder_that_cannot_be_made_after_all_is_bad_input(
+    rlbatch: Call, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    code, _, err = rlbatch(*CARTPOLE)
+    check_line(err, ("--out", "'results/CartPole-v1-dqn' cannot be made: Operation not permitted"))
+    assert (code, tree()) == (2, {})
+
+
+def test_a_line_that_is_too_long_keeps_its_ends(rlbatch: Call) -> None:
+    err = rlbatch(*CARTPOLE, "--set", f"learning_rate=begin{'x' * 1000}end").err
+    check_line(err, ("learning_rate: 'beginxxx", "xxx...xxx", "xxxend' is not a number"))
+    assert len(err) > 290
+
+
+def test_a_bug_is_told_with_its_traceback_and_exit_1(rlbatch: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("rlbatch.grid.expand", broken)
+    code, out, err = rlbatch(*CARTPOLE)
+    assert (code, out) == (1, "")
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("rlbatch: error: internal error: ZeroDivisionError('a bug'); please report")
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    env=st.sampled_from(["CartPole-v1", "Pendulum-v1"]),
+    field=st.sampled_from(sorted(SETTINGS)),
+    value=st.one_of(JSON_VALUES.map(json.dumps), st.text(max_size=8)),
+    batch=st.one_of(st.none(), st.integers(-1, 10_000).map(str), st.text(max_size=6)),
+)
+def test_no_value_of_any_setting_is_a_traceback(
+    env: str, field: str, value: str, batch: str | None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["train", "--env", env, "--dry-run", "-q", "--set", f"{field}={value}"]
+    code = main.run(words if batch is None else [*words, f"--batch={batch}"])
+    out, err = capsys.readouterr()
+    assert code in (0, 2), (words, err)
+    assert out == ""
+    if code:
+        check_line(err, ())
+    assert not list(tmp_path.iterdir())

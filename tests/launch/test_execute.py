@@ -1,0 +1,212 @@
+"""Execution: what is left is trained, in worker processes whose death costs one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rlbatch.environments import import_module
+from rlbatch.errors import InputError, RefusedError
+from rlbatch.experiment import Experiment
+from rlbatch.grid import PlannedRun, Request, expand
+from rlbatch.launch import Interrupted, execute
+from rlbatch.results import RunFolder
+
+TINY: dict[str, Any] = {
+    "total_timesteps": 300,
+    "learning_starts": 64,
+    "batch_size": 32,
+    "net_arch": [8],
+    "n_evaluations": 2,
+    "n_eval_episodes": 2,
+    "log_points": 5,
+}
+DYING = """
+import gymnasium, os, probes
+class Dying(probes.Probe):
+    def __init__(self, how):
+        super().__init__(length=10)
+        self.how, self.steps = how, 0
+    def step(self, action):
+        self.steps += 1
+        if self.steps > 400:
+            if self.how == "segfault":
+                import ctypes; ctypes.string_at(0)
+            os._exit(0)
+        return super().step(action)
+gymnasium.register("Dying-v0", entry_point=Dying)
+"""
+
+
+def plan(env_id: str = "CartPole-v1", seeds: tuple[int, ...] = (0,), **settings: Any) -> list[PlannedRun]:
+    return expand(Request(env_id, seeds=seeds, settings=TINY | settings))
+
+
+def ignore(message: dict[str, Any]) -> None:
+    pass
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_is_finished_is_not_trained_again_and_no_file_changes(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "e")
+    first = execute(plan(seeds=(0, 1)), experiment, ignore)
+    assert [o.new for o in first] == [True, True]
+    before = files(experiment.path)
+    again = execute(plan(seeds=(0, 1)), experiment, ignore)
+    assert [o.new for o in again] == [False, False]
+    assert files(experiment.path) == before
+    grown = execute(plan(seeds=(0, 1, 2)), experiment, ignore)
+    assert [o.new for o in grown] == [False, False, True]
+    assert [o.result for o in grown[:2]] == [o.result for o in first]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_failed_runs_stay_until_asked_and_diverged_ones_for_good(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "e")
+    (run,) = plan()
+    execute([run], experiment, ignore)
+    path = experiment.run(run.config).result_path
+    for outcome, retried in (("env_error", True), ("diverged", False)):
+        result = json.loads(path.read_text()) | {"outcome": outcome}
+        path.write_text(json.dumps(result))
+        assert not execute([run], experiment, ignore)[0].new
+        assert execute([run], experiment, ignore, retry_failed=True)[0].new is retried
+    assert json.loads(path.read_text())["attempts"] == 2
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_tampered_run_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "e")
+    (run,) = plan()
+    execute([run], experiment, ignore)
+    path = experiment.run(run.config).config_path
+    record = json.loads(path.read_text())
+    record["config"]["gamma"] = 0.5
+    path.write_text(json.dumps(record))
+    with pytest.raises(RefusedError, match="changed by hand"):
+        execute([run], experiment, ignore)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:-1", "gpu"])
+def test_an_unknown_device_is_bad_input_and_nothing_is_written(tmp_path: Path, device: str) -> None:
+    with pytest.raises(InputError, match="--device"):
+        execute(plan(), Experiment(tmp_path / "e"), ignore, device=device)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_replay_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Little:
+        available = 1000
+
+    monkeypatch.setattr(psutil, "virtual_memory", Little)
+    with pytest.raises(InputError, match="GB"):
+        execute(plan(), Experiment(tmp_path / "e"), ignore)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_process_trains_tells_and_leaves_only_the_experiment(tmp_path: Path) -> None:
+    messages: list[dict[str, Any]] = []
+    experiment = Experiment(tmp_path / "e")
+    (outcome,) = execute(
+        plan("HalfCheetah-v5", total_timesteps=100), experiment, messages.append, argv=["rlbatch", "--token=x"]
+    )
+    assert outcome.result["outcome"] == "ok"
+    kinds = [m["type"] for m in messages]
+    assert (kinds[0], kinds[1], kinds[-1]) == ("device", "started", "finished")
+    assert kinds.count("train") == 5
+    assert kinds.count("eval") == 3
+    assert {p.name for p in tmp_path.iterdir()} == {"e"}
+    assert {p.name for p in experiment.path.iterdir()} == {"HalfCheetah-v5", "_logs", ".lock", "experiment.yaml"}
+    record = outcome.folder.record()
+    assert record["provenance"]["argv"] == ["rlbatch", "--token=***"]
+    assert record["device"] == "cpu"
+    assert record["provenance"]["versions"]["torch"]
+
+
+@pytest.mark.parametrize("how", ["segfault", "exit"])
+def test_a_worker_that_dies_costs_one_run_and_the_next_goes_on(tmp_path: Path, how: str) -> None:
+    Path("dying.py").write_text(DYING)
+    import_module("dying")
+    experiment = Experiment(tmp_path / "e")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    try:
+        doomed = plan("dying:Dying-v0", env_kwargs={"how": how}, total_timesteps=600)
+        fine = plan("dying:Dying-v0", env_kwargs={"how": how}, total_timesteps=150)
+        first, second = execute([*doomed, *fine], experiment, ignore, modules=["dying"])
+    finally:
+        del os.environ["PYTHONPATH"]
+    assert first.result["outcome"] == "crashed"
+    assert ("SIGSEGV" if how == "segfault" else "exit code 0") in first.result["reason"]
+    assert first.folder.error_path.exists()
+    assert second.result["outcome"] == "ok"
+
+
+def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "e")
+    runs = plan(seeds=(0, 1), total_timesteps=4000)
+
+    def interrupt(message: dict[str, Any]) -> None:
+        if message["type"] == "train" and message["run"] == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as caught:
+        execute(runs, experiment, interrupt)
+    assert caught.value.exit_code == 130
+    assert sorted(experiment.statuses().values()) == ["ok", "partial"]
+    for row in experiment.run(runs[1].config).rows():
+        assert row["timesteps"] < 4000
+    assert not experiment.locked()
+    outcomes = execute(runs, experiment, ignore)
+    assert [o.new for o in outcomes] == [False, True]
+    assert [o.result["attempts"] for o in outcomes] == [1, 2]
+    counts = [sum(1 for _ in o.folder.rows("train")) for o in outcomes]
+    assert counts == [5, 5]
+
+
+def test_a_killed_driver_takes_its_worker_along_and_the_same_command_finishes(tmp_path: Path) -> None:
+    words = [
+        "train",
+        "--env",
+        "CartPole-v1",
+        "--batch",
+        "32",
+        "--steps",
+        "20000",
+        "--set",
+        "learning_starts=64",
+        "--out",
+        "o",
+        "-q",
+    ]
+    command = [sys.executable, "-m", "rlbatch.cli", *words]
+    with subprocess.Popen(command) as driver:
+        worker = _wait(lambda: psutil.Process(driver.pid).children())[0]
+        metrics = _wait(lambda: list(Path("o").rglob("metrics.jsonl")))[0]
+        _wait(lambda: metrics.stat().st_size > 5000)
+        driver.kill()
+    assert psutil.wait_procs([worker], timeout=20)[1] == []
+    experiment = Experiment(Path("o/CartPole-v1-dqn"))
+    assert not experiment.locked()
+    assert list(experiment.statuses().values()) == ["partial"]
+    assert RunFolder(metrics.parent).result() is None
+
+
+def _wait(condition: Any) -> Any:
+    give_up = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    return found
