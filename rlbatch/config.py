@@ -69,7 +69,9 @@ class RunConfig:
     total_timesteps: int = _setting(Integer(1, 10**12), 50_000, "env steps", "training budget, over all environments")
     n_envs: int = _setting(Integer(1, 4096), 1, "environments", "environments that feed one run")
 
-    batch_size: int = _setting(Integer(1), 64, "transitions", "transitions in each update's batch", stackable=True)
+    batch_size: int = _setting(
+        Integer(1), {"dqn": 32, "sac": 256}, "transitions", "transitions in each update's batch", stackable=True
+    )
     buffer_size: int = _setting(Integer(1, 10**9), 1_000_000, "transitions", "replay capacity")
     learning_starts: int = _setting(Integer(0), 100, "env steps", "random acting before the first update")
     train_freq: int = _setting(Integer(1), {"dqn": 4, "sac": 1}, "vector steps", "steps between training phases")

@@ -87,7 +87,7 @@ def installed(family: str) -> bool:
     return all(importlib.util.find_spec(module) is not None for module in _NEEDS.get(family, ()))
 
 
-def import_module(name: str, where: str = "--import") -> None:
+def import_module(name: str, where: str = "--import", directory: Path | None = None) -> None:
     """Imports a module that registers environments, with the working directory on the path.
 
     Only for names that the command line gave: importing runs the module's code.
@@ -95,13 +95,14 @@ def import_module(name: str, where: str = "--import") -> None:
     Args:
         name: dotted.
         where: the option that named it.
+        directory: goes on the path instead of the working directory.
 
     Raises:
         InputError: the module is not found, or its import fails.
     """
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, flags=re.ASCII):
         raise InputError(where, f"{name!r} is not the name of a Python module", "write it as in an import")
-    here = str(Path.cwd())
+    here = str(directory or Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:

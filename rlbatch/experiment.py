@@ -53,6 +53,9 @@ class Experiment:
         runs: dict[str, str] = {}
         for plan in self._plans():
             runs |= plan["runs"]
+        for path in map(Path, runs):
+            if path.is_absolute() or ".." in path.parts:
+                raise RefusedError(str(self.plan_path), f"names the run {str(path)!r}, outside the experiment")
         return runs
 
     def statuses(self) -> dict[str, str]:

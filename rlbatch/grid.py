@@ -101,7 +101,7 @@ def _resolve(request: Request, algo: str, batch_size: int | None, seed: int | No
     _apply_schedule(values, origins, given, preset_batch)
     _apply_rule(values, origins, algo)
     config = RunConfig.build(**values)
-    unchanged = config.preset == "zoo" and origins["learning_starts"].startswith("preset")
+    unchanged = config.preset == "zoo" and "learning_starts" not in given
     notes = warnings_of(config, warm_up_from_zoo=unchanged)
     return PlannedRun(config, origins, preset.source, notes)
 

@@ -127,7 +127,8 @@ def run_record(config: RunConfig, **beside: Any) -> dict[str, Any]:
 
 def find_runs(folder: Path) -> list[RunFolder]:
     """Returns every run folder at or below `folder`, in the order of their paths."""
-    return [RunFolder(path.parent) for path in sorted(folder.rglob("config.json")) if not _hidden(path, folder)]
+    paths = (path for path in sorted(folder.rglob("config.json")) if path.is_file() and not _hidden(path, folder))
+    return [RunFolder(path.parent) for path in paths]
 
 
 def experiment_of(run: RunFolder) -> Path:

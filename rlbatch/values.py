@@ -132,7 +132,7 @@ def mapping(value: Any) -> dict[str, Any]:
         raise ValueError(f'{value!r} is not an object such as {{"gravity": 5.0}}')
     try:
         return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{value!r} holds something that JSON cannot: {error}") from error
 
 
@@ -160,3 +160,5 @@ def from_json(raw: str) -> Any:
         if raw.lstrip()[0] in "{[\"'":
             raise ValueError(f"{raw!r} is not valid JSON: {error.msg} at character {error.pos + 1}") from error
         return raw
+    except RecursionError as error:
+        raise ValueError(f"{raw!r} is nested too deeply") from error

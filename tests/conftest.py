@@ -29,12 +29,10 @@ def _one_thread() -> None:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains in this process instead of a worker's: loading torch again would cost seconds."""
-    from rlbatch.config import as_dict
     from rlbatch.launch import local, worker
 
-    def train(jobs: Any, report: Any, logs: Path, device: str, modules: Any) -> None:
+    def train(jobs: Any, report: Any, *, logs: Path, lock: int, device: str, modules: Any) -> None:
         (logs / jobs[0].config.run_id).mkdir(parents=True, exist_ok=True)
-        runs = [{"config": as_dict(j.config), "folder": str(j.folder.path.resolve()), "beside": j.beside} for j in jobs]
-        worker.work({"runs": runs, "device": device, "modules": list(modules)}, report, lambda: False)
+        worker.work(local.worker_job(jobs, device, modules), report, lambda: False)
 
     monkeypatch.setattr(local, "train", train)

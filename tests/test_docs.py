@@ -174,6 +174,12 @@ def test_every_make_target_in_the_documents_is_in_the_makefile() -> None:
     assert {"train", "test", "lint"} <= named <= targets
 
 
+def test_make_train_runs_the_command_that_the_readme_says() -> None:
+    (command,) = re.findall(r"^make train +#.*runs: rlbatch (.+)$", README, flags=re.MULTILINE)
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert f"/rlbatch {command}\n" in makefile
+
+
 @pytest.mark.usefixtures("in_process")
 def test_the_example_of_an_own_environment_trains_and_is_evaluated_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -14,11 +14,11 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command(cls=options.GroupedCommand)
 @click.argument("shell", metavar="bash|zsh|fish")
 def command(shell: str) -> None:
-    r"""Print the completion script of a shell.
+    """Print the completion script of a shell.
 
     \b
     eval "$(rlbatch completion bash)"
-    """
+    """  # noqa: D301 - click reads the \b
     from rlbatch.cli.main import commands
 
     kind = get_completion_class(shell) if shell in _SHELLS else None

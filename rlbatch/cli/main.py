@@ -61,12 +61,12 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, package_name="rlbatch", message="rlbatch %(version)s")
 def commands() -> None:
-    r"""How many replay experiences should make up each update batch?
+    """How many replay experiences should make up each update batch?
 
     \b
     rlbatch train --env CartPole-v1 --batch 256
     rlbatch tensorboard
-    """
+    """  # noqa: D301 - click reads the \b
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import click
 
 from rlbatch.cli import options
 from rlbatch.cli.output import duration, echo_json, number
-from rlbatch.errors import InputError
+from rlbatch.errors import InputError, printable
 
 if TYPE_CHECKING:
     from rlbatch.results import RunFolder
@@ -37,12 +37,13 @@ def command(run: str, as_json: bool) -> None:
     _show_result(result)
     _show_curve(evaluations)
     for note in record["notes"]:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {printable(note)}")
     settings_table(record["config"], record["origins"])
-    click.echo(f"preset: {record['preset_source']}")
+    click.echo(f"preset: {printable(record['preset_source'])}")
     made = record["provenance"]
     versions = ", ".join(f"{name} {v}" for name, v in made["versions"].items() if v is not None)
-    click.echo(f"made: {made['created']} on {record['device']} by {' '.join(made['argv'])}\nwith: {versions}")
+    click.echo(printable(f"made: {made['created']} on {record['device']} by {' '.join(made['argv'])}"))
+    click.echo(printable(f"with: {versions}"))
 
 
 def find_run(word: str) -> RunFolder:
@@ -64,7 +65,7 @@ def _show_result(result: dict[str, Any] | None) -> None:
     if result is None:
         click.echo("not finished")
         return
-    reason = f": {result['reason']}" if result["reason"] else ""
+    reason = f": {printable(result['reason'])}" if result["reason"] else ""
     click.echo(
         f"outcome {result['outcome']}{reason}; {number(result['timesteps'])} env steps, "
         f"{number(result['updates'])} updates, {number(result['samples'])} samples, {duration(result['seconds'])}"

@@ -129,17 +129,17 @@ _CONFIG_OPTIONS = {
 @options.option("-q", "--quiet", is_flag=True, group="Output", help="Print nothing but the run folders.")
 @options.option("-v", "--verbose", is_flag=True, group="Output", help="Print every setting and where it came from.")
 def command(**given: Any) -> int:
-    r"""Train one run, or all combinations of several batch sizes and seeds.
+    """Train one run, or all combinations of several batch sizes and seeds.
 
     \b
     rlbatch train --env CartPole-v1 --batch 256
     rlbatch train --env Pendulum-v1 --batch 32,64,128,256 --seeds 5
-    """
+    """  # noqa: D301 - click reads the \b
     from rlbatch.cli import narrate  # this and what follows loads gymnasium, which help does not need
     from rlbatch.environments import import_module
     from rlbatch.experiment import experiment_at
     from rlbatch.grid import expand
-    from rlbatch.launch import Interrupted, execute
+    from rlbatch.launch import Interrupted, check, execute
     from rlbatch.launch.estimate import estimate
     from rlbatch.launch.execute import check_device, check_memory
 
@@ -153,6 +153,7 @@ def command(**given: Any) -> int:
     experiment.check_usable()
     check_device(given["device"])
     check_memory(planned)
+    check(planned, experiment, given["device"])
     cost = estimate(configs)
     talks = not given["quiet"] and not given["as_json"]
     if talks:
@@ -196,7 +197,8 @@ def _request(given: Mapping[str, Any]) -> Any:
     origins = {field: _CONFIG_OPTIONS[field] for field in settings}
     batch_sizes = given["batch_sizes"] or ()
     seeds = given["seeds"] or ((given["seed"],) if given["seed"] is not None else ())
-    taken = {"batch_size": "--batch" if batch_sizes else "", "seed": "--seed or --seeds" if seeds else ""}
+    taken = {"batch_size": "--batch"} if batch_sizes else {}
+    taken |= {"seed": "--seed" if given["seed"] is not None else "--seeds"} if seeds else {}
     for field, value in given["settings"]:
         check_name(field)
         if field in ("env_id", "algo"):
@@ -215,7 +217,7 @@ def _request(given: Mapping[str, Any]) -> Any:
         else:
             settings[field] = value
             origins[field] = "--set"
-    return Request(given["env_id"], given["algo"], batch_sizes, seeds, settings, origins)
+    return Request(given["env_id"], given["algo"], batch_sizes, seeds, settings, origins | taken)
 
 
 def _conclude(outcomes: Sequence[Any], folder: Path, given: Mapping[str, Any]) -> None:

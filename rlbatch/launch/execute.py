@@ -6,6 +6,7 @@ alone. The folder is locked against other commands meanwhile.
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -72,19 +73,30 @@ def execute(
         TemporaryError: the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
+    check(planned, experiment, device)
+    with experiment.lock() as lock:
+        experiment.add_plan([run.config for run in planned], argv)
+        todo = [i for i, run in enumerate(planned) if _is_left(experiment.run(run.config), retry_failed)]
+        jobs = [_job(planned[i], experiment, argv) for i in todo]
+        if jobs:
+            local.train(
+                jobs,
+                lambda m: report(m | {"run": todo[m["run"]]} if "run" in m else m),
+                logs=experiment.path / "_logs",
+                lock=lock,
+                device=device,
+                modules=modules,
+            )
+    return [_outcome(experiment.run(run.config), run, i in todo) for i, run in enumerate(planned)]
+
+
+def check(planned: Sequence[PlannedRun], experiment: Experiment, device: str) -> None:
+    """Raises what `execute` would raise before it writes anything."""
     experiment.check_usable()
     check_device(device)
     check_memory(planned)
     for run in planned:
         _check_same(experiment.run(run.config), run)
-    with experiment.lock():
-        experiment.add_plan([run.config for run in planned], argv)
-        todo = [i for i, run in enumerate(planned) if _is_left(experiment.run(run.config), retry_failed)]
-        jobs = [_job(planned[i], experiment, argv) for i in todo]
-        logs = experiment.path / "_logs"
-        if jobs:
-            local.train(jobs, lambda m: report(m | {"run": todo[m["run"]]} if "run" in m else m), logs, device, modules)
-    return [_outcome(experiment.run(run.config), run, i in todo) for i, run in enumerate(planned)]
 
 
 def check_device(asked: str) -> None:
@@ -100,6 +112,7 @@ def check_device(asked: str) -> None:
         raise InputError("--device", f"{asked} is not available here", f"available: {', '.join(names)}")
 
 
+@functools.cache
 def probe_devices() -> dict[str, Any]:
     """Returns {"torch", "cuda", "devices"} as a process of its own sees them."""
     command = [sys.executable, "-P", "-m", "rlbatch.training.devices"]

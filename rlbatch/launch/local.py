@@ -48,7 +48,13 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
 
 
 def train(
-    jobs: Sequence[Job], report: Callable[[dict[str, Any]], None], logs: Path, device: str, modules: Sequence[str]
+    jobs: Sequence[Job],
+    report: Callable[[dict[str, Any]], None],
+    *,
+    logs: Path,
+    lock: int,
+    device: str,
+    modules: Sequence[str],
 ) -> None:
     """Trains the jobs in order, in one worker after the other; raises what a worker could not cope with.
 
@@ -56,6 +62,7 @@ def train(
         jobs: the runs.
         report: is told of progress, "run" being the index of the job.
         logs: a folder; the worker works in a folder inside it.
+        lock: descriptor of the experiment's lock; workers inherit it, so it is held until the last of them is gone.
         device: as asked.
         modules: to be imported by the worker.
     """
@@ -63,7 +70,8 @@ def train(
     while left:
         folder = logs / jobs[left[0]].config.run_id
         folder.mkdir(parents=True, exist_ok=True)
-        worker = _Worker([jobs[i] for i in left], folder, device, modules)
+        worker = _Worker(folder, lock)
+        worker.say(json.dumps(worker_job([jobs[i] for i in left], device, modules)))
         with _signals(worker) as seen:
             in_progress = _follow(worker, left, report)
         if seen:
@@ -77,17 +85,17 @@ def train(
             return
 
 
+def worker_job(jobs: Sequence[Job], device: str, modules: Sequence[str]) -> dict[str, Any]:
+    """Returns what a worker is told to do."""
+    runs = [{"config": as_dict(j.config), "folder": str(j.folder.path.resolve()), "beside": j.beside} for j in jobs]
+    return {"runs": runs, "device": device, "modules": list(modules), "directory": str(Path.cwd())}
+
+
 class _Worker:
     """A worker process and the pipes to it."""
 
-    def __init__(self, jobs: Sequence[Job], folder: Path, device: str, modules: Sequence[str]) -> None:
+    def __init__(self, folder: Path, lock: int) -> None:
         self.log = folder / "worker.log"
-        runs = [
-            {"config": as_dict(job.config), "folder": str(job.folder.path.resolve()), "beside": job.beside}
-            for job in jobs
-        ]
-        paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")] if modules else [os.environ.get("PYTHONPATH", "")]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "rlbatch.launch.worker"],
@@ -95,11 +103,11 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder,
-                env=environment,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
                 text=True,
+                pass_fds=[lock],
                 start_new_session=True,  # a Ctrl-C in the terminal reaches the driver alone
             )
-        self.say(json.dumps({"runs": runs, "device": device, "modules": list(modules)}))
 
     def say(self, line: str) -> None:
         """Writes a line to the worker, if it still listens."""

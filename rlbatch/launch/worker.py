@@ -26,6 +26,8 @@ from rlbatch.rows import Ending, Row
 
 Send = Callable[[dict[str, Any]], None]
 _TICK_S = 0.5
+_ORPHAN_S = 10.0
+"""How long a worker whose driver died may take to the next vector step."""
 
 
 def main() -> None:
@@ -54,7 +56,8 @@ def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
     """Trains the runs of a job, one after the other.
 
     Args:
-        job: {"runs": [{"config", "folder", "beside"}], "device", "modules"}; folders are absolute.
+        job: {"runs": [{"config", "folder", "beside"}], "device", "modules", "directory"}; paths are absolute, and
+            modules are found from the directory.
         send: takes one progress message.
         stopping: tells whether to stop at the next vector step.
     """
@@ -64,7 +67,7 @@ def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
 
     torch.set_num_threads(1)
     for module in job["modules"]:
-        import_module(module)
+        import_module(module, directory=Path(job["directory"]))
     clerk = _Clerk([from_dict(run["config"]) for run in job["runs"]], job, send, stopping)
     try:
         sb3.train(clerk.configs, clerk.emit, clerk.commit, device=clerk.device)
@@ -84,8 +87,7 @@ class _Clerk:
         self._stopping = stopping
         self._recorders: dict[int, Recorder] = {}
         self._told = 0.0
-        self._environment = describe(configs[0].env_id, configs[0].env_kwargs)
-        images = image_observations(self._environment.observation_space)
+        images = image_observations(describe(configs[0].env_id, configs[0].env_kwargs).observation_space)
         self.device = devices.resolve(job["device"], images=images)
         send({"type": "device", "device": self.device})
 
@@ -121,13 +123,18 @@ class _Clerk:
         asked = self._job["runs"][run]
         beside = asked["beside"] | {"device": self.device}
         self._send({"type": "started", "run": run})
-        return Recorder(RunFolder(Path(asked["folder"])), self.configs[run], self._environment.threshold, **beside)
+        config = self.configs[run]
+        threshold = describe(config.env_id, config.env_kwargs).threshold
+        return Recorder(RunFolder(Path(asked["folder"])), config, threshold, **beside)
 
 
 def _listen(stop: threading.Event) -> None:
-    """Waits for the driver's word, or for its death: either way standard input has something to say, or ends."""
-    sys.stdin.readline()
+    """Waits for the driver's word, or for its death, which ends standard input and soon this process."""
+    word = sys.stdin.readline()
     stop.set()
+    if not word:
+        time.sleep(_ORPHAN_S)
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from rlbatch import environments
 from rlbatch.cli import main
 
 TINY = (
-    *("--steps", "300", "--batch", "32", "--set", "learning_starts=64", "--set", "net_arch=[8]"),
+    *("--steps", "300", "--set", "learning_starts=64", "--set", "net_arch=[8]"),
     *("--set", "n_evaluations=2", "--set", "n_eval_episodes=2", "--set", "log_points=5"),
 )
 
@@ -45,10 +45,10 @@ def rlbatch(capfd: pytest.CaptureFixture[str]) -> Call:
 
 @pytest.fixture
 def train(rlbatch: Call, in_process: None) -> Call:
-    """Trains with a budget of a second; `words` come after the budget's own."""
+    """Trains with a budget of a second."""
 
-    def call(*words: str, env: str = "CartPole-v1") -> Told:
-        return rlbatch("train", "--env", env, *TINY, *words)
+    def call(*words: str, env: str = "CartPole-v1", batch: str = "32") -> Told:
+        return rlbatch("train", "--env", env, "--batch", batch, *TINY, *words)
 
     return call
 

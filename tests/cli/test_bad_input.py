@@ -92,6 +92,7 @@ SETTING_VALUES = [
         *((f"learning_rate={v}", "not a finite number") for v in ("NaN", "Infinity", "-Infinity")),
         *((f"learning_rate={v}", "empty") for v in ("", " ")),
         *((f"batch_size={v}", "not a whole number") for v in ("4.5", "true", "[32,64]", "1_000", '"64"', "null")),
+        ("env_kwargs=" + "[" * 50_000, "nested too deeply"),
         ("batch_size=64.0", "use 64"),
         ("batch_size=0", "allowed is 1 to"),
         *((f"seed={v}", "not a whole number") for v in ("1.0", "true", "[1,2]", "x")),

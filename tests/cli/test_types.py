@@ -78,7 +78,7 @@ def test_one_seed_is_that_seed(seed: int) -> None:
 @pytest.mark.parametrize("read", [types.read_batches, types.read_seeds, types.read_seed])
 @pytest.mark.parametrize("word", ["1_0", " 1", "1 ", "+1", "01", "١", "1.", "1e1", "0b1", "1\n", "", "1,1", "1,", "x"])
 def test_what_python_would_repair_is_refused(read: Any, word: str) -> None:
-    with pytest.raises(ValueError, match="not a whole number|stands twice"):
+    with pytest.raises(ValueError, match=r"not a whole number|stands twice"):
         read(word)
 
 

@@ -18,7 +18,7 @@ from rlbatch.environments import import_module
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
-from rlbatch.launch import Interrupted, execute
+from rlbatch.launch import Interrupted, execute, local
 from rlbatch.results import RunFolder
 
 TINY: dict[str, Any] = {
@@ -174,6 +174,16 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(tmp_path: Path)
     assert [o.result["attempts"] for o in outcomes] == [1, 2]
     counts = [sum(1 for _ in o.folder.rows("train")) for o in outcomes]
     assert counts == [5, 5]
+
+
+def test_the_lock_is_held_until_the_last_worker_is_gone(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "e")
+    with experiment.lock() as descriptor:
+        worker = local._Worker(tmp_path, descriptor)
+    assert experiment.locked()
+    worker.process.kill()
+    worker.process.communicate()
+    assert not experiment.locked()
 
 
 def test_a_killed_driver_takes_its_worker_along_and_the_same_command_finishes(tmp_path: Path) -> None:
