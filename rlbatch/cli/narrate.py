@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from rlbatch.cli.output import duration, echo_table, number, plural, size
+from rlbatch.cli.output import duration, echo_json, echo_table, number, plural, size
 from rlbatch.config import SETTINGS, RunConfig, as_dict
 from rlbatch.designs import replay_ratio
 from rlbatch.environments import newer_version
+from rlbatch.errors import printable
+from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Outcome
-from rlbatch.launch.estimate import Estimate
+from rlbatch.launch.estimate import estimate
 from rlbatch.results import GOOD_OUTCOMES
 
 
-def announce(planned: Sequence[PlannedRun], cost: Estimate, folder: Path, *, verbose: bool) -> None:
-    """Prints what will be done, with every setting and its origin if `verbose`."""
-    first = planned[0].config
-    batches = list(dict.fromkeys(run.config.batch_size for run in planned))
-    seeds = list(dict.fromkeys(run.config.seed for run in planned))
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    click.echo(
-        f"{first.env_id}: {first.algo.upper()}, batch {', '.join(map(str, batches))}, {which}, "
-        f"{first.total_timesteps:,} env steps{' each' if len(planned) > 1 else ''}, "
-        f"preset {first.preset}, engine {first.engine}"
-    )
-    for config in {run.config.batch_size: run.config for run in planned}.values():
+def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mapping[str, Any]) -> None:
+    """Prints what will be done: as JSON, or in words, with every setting and its origin if `verbose`."""
+    configs = [run.config for run in planned]
+    cost = estimate(configs)
+    if given["as_json"]:
+        runs = [{"run_id": c.run_id, "status": experiment.run(c).status(), "config": as_dict(c)} for c in configs]
+        echo_json("train", {"dry_run": True, "folder": str(experiment.path), "cost": vars(cost), "runs": runs})
+        return
+    click.echo(_headline(configs))
+    for config in {config.batch_size: config for config in configs}.values():
         click.echo(f"  {schedule_line(config)}")
     click.echo(
         f"  {plural(cost.updates, 'update')}, {plural(cost.samples, 'sample')}, "
         f"{plural(cost.eval_episodes, 'evaluation episode')}; "
         f"replay memory {size(cost.replay_bytes)}, about {size(cost.disk_bytes)} on disk"
     )
-    click.echo(f"  into {folder}")
-    newer = newer_version(first.env_id)
+    click.echo(f"  into {experiment.path}")
+    newer = newer_version(configs[0].env_id)
     notes = [f"{newer} is a newer version of this environment"] if newer is not None else []
     for note in dict.fromkeys([*notes, *(note for run in planned for note in run.notes)]):
         click.echo(f"  note: {note}")
-    if verbose:
+    if given["verbose"]:
         click.echo(f"  preset: {planned[0].preset_source}")
-        settings_table(as_dict(first), planned[0].origins)
+        settings_table(as_dict(configs[0]), planned[0].origins)
+
+
+def _headline(configs: Sequence[RunConfig]) -> str:
+    first = configs[0]
+    batches = dict.fromkeys(str(config.batch_size) for config in configs)
+    seeds = list(dict.fromkeys(config.seed for config in configs))
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    return (
+        f"{first.env_id}: {first.algo.upper()}, batch {', '.join(batches)}, {which}, "
+        f"{first.total_timesteps:,} env steps{' each' if len(configs) > 1 else ''}, "
+        f"preset {first.preset}, engine {first.engine}"
+    )
 
 
 def schedule_line(config: RunConfig) -> str:
@@ -61,8 +74,15 @@ def settings_table(settings: dict[str, object], origins: dict[str, str]) -> None
     echo_table(("setting", "value", "unit", "from"), rows)
 
 
-def conclude(outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Prints how the runs stand."""
+def conclude(outcomes: Sequence[Outcome], experiment: Experiment, given: Mapping[str, Any]) -> None:
+    """Prints how the runs stand: as JSON, as folders alone if `quiet`, or in words."""
+    if given["as_json"]:
+        runs = [{"folder": str(o.folder.path), "new": o.new, "result": o.result} for o in outcomes]
+        echo_json("train", {"dry_run": False, "folder": str(experiment.path), "runs": runs})
+        return
+    if given["quiet"]:
+        click.echo("\n".join(str(outcome.folder.path) for outcome in outcomes))
+        return
     old = sum(not o.new for o in outcomes)
     if old:
         click.echo(f"{plural(old, 'run')} already finished, not trained again")
@@ -73,7 +93,7 @@ def conclude(outcomes: Sequence[Outcome], folder: Path) -> None:
         click.echo(
             f"{plural(len(bad), 'run')} failed: {bad[0].folder.error_path} tells why; --retry-failed trains again"
         )
-    click.echo(f"look: rlbatch tensorboard {folder}")
+    click.echo(f"look: rlbatch tensorboard {experiment.path}")
 
 
 def result_line(outcome: Outcome) -> str:
@@ -82,7 +102,7 @@ def result_line(outcome: Outcome) -> str:
     final = result["final"]
     parts = [f"batch {config.batch_size} seed {config.seed}: {result['outcome']}"]
     if result["outcome"] != "ok":
-        parts.append(result["reason"])
+        parts.append(printable(result["reason"]))
     parts.append(f"return {number(final['return_mean'])}")
     if final["auc"] is not None:
         parts.append(f"area {number(final['auc'])}, best {number(final['best'])}")

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from rlbatch.cli.output import duration, number
 from rlbatch.config import RunConfig
+from rlbatch.errors import printable
 
 _LINE_EVERY_S = 10.0
 
@@ -57,11 +58,11 @@ class _Nothing:
 
 
 class _Pace:
-    """Env steps done and to do over all runs, and how fast they go."""
+    """Env steps taken and left over all runs, and how fast they go."""
 
     def __init__(self, configs: Sequence[RunConfig]) -> None:
         self.configs = configs
-        self.done = 0
+        self.taken = 0
         self.left = sum(config.total_timesteps for config in configs)
         self._at = dict.fromkeys(range(len(configs)), 0)
         self._trained = 0
@@ -75,7 +76,7 @@ class _Pace:
         now = self.configs[run].total_timesteps if message["type"] == "finished" else message.get("timesteps", 0)
         gained = max(now - self._at[run], 0)
         self._at[run] += gained
-        self.done += gained
+        self.taken += gained
         self.left -= gained
         if message["type"] in ("tick", "train"):
             self._started = self._started or time.monotonic()
@@ -111,7 +112,7 @@ class _Lines(_Nothing):
             self._say(f"{run_label(config)}: started")
         elif message["type"] == "finished":
             result = message["result"]
-            reason = f" ({result['reason']})" if result["reason"] else ""
+            reason = f" ({printable(result['reason'])})" if result["reason"] else ""
             self._say(
                 f"{run_label(config)}: {result['outcome']}{reason}, return {number(result['final']['return_mean'])}"
             )
@@ -157,4 +158,4 @@ class _Bar:
         count = len(self._pace.configs)
         which = f" [{message['run'] + 1}/{count}]" if count > 1 else ""
         told = self._returns + self._pace.text()
-        self._bar.update(self._task, completed=self._pace.done, description=run_label(config) + which, told=told)
+        self._bar.update(self._task, completed=self._pace.taken, description=run_label(config) + which, told=told)

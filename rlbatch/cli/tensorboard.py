@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import ipaddress
 import threading
 from pathlib import Path
@@ -63,7 +64,8 @@ def start(folder: Path, host: str, port: int) -> str:
         ]
     )
     try:
-        return str(server.launch())
+        with contextlib.redirect_stderr(io.StringIO()):  # where it advertises how it loads data
+            return str(server.launch())
     except program.TensorBoardServerException as error:
         raise InputError("--port", f"{port} cannot be used: {error.msg}", "--port 0 takes a free one") from error
 

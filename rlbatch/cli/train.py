@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.output import echo_json
 from rlbatch.cli.progress import progress
-from rlbatch.config import as_dict, check_name
-from rlbatch.errors import InputError
+from rlbatch.results import GOOD_OUTCOMES
 from rlbatch.values import Integer
 
-_CONFIG_OPTIONS = {
-    "total_timesteps": "--steps",
-    "match": "--match",
-    "lr_rule": "--lr-rule",
-    "preset": "--preset",
-    "engine": "--engine",
-    "env_kwargs": "--env-kwargs",
-}
-"""Field of `RunConfig` -> the option that sets it; every other field is set by --set."""
+if TYPE_CHECKING:
+    from rlbatch.experiment import Experiment
+    from rlbatch.grid import PlannedRun
 
 
 @click.command(cls=options.GroupedCommand)
@@ -136,99 +128,46 @@ def command(**given: Any) -> int:
     rlbatch train --env Pendulum-v1 --batch 32,64,128,256 --seeds 5
     """  # noqa: D301 - click reads the \b
     from rlbatch.cli import narrate  # this and what follows loads gymnasium, which help does not need
-    from rlbatch.environments import import_module
-    from rlbatch.experiment import experiment_at
-    from rlbatch.grid import expand
-    from rlbatch.launch import Interrupted, check, execute
-    from rlbatch.launch.estimate import estimate
-    from rlbatch.launch.execute import check_device, check_memory
+    from rlbatch.launch import Interrupted, execute
 
-    modules = _modules(given)
-    for module, where in modules.items():
-        import_module(module, where)
-    planned = expand(_request(given))
-    configs = [run.config for run in planned]
-    default_name = f"{configs[0].env_id}-{configs[0].algo}".replace("/", "+").replace(":", "++")
-    experiment = experiment_at(Path(given["out"]), given["name"] if given["name"] is not None else default_name)
-    experiment.check_usable()
-    check_device(given["device"])
-    check_memory(planned)
-    check(planned, experiment, given["device"])
-    cost = estimate(configs)
+    modules, planned, experiment = _plan(given)
     talks = not given["quiet"] and not given["as_json"]
-    if talks:
-        narrate.announce(planned, cost, experiment.path, verbose=given["verbose"])
+    if talks or (given["dry_run"] and given["as_json"]):
+        narrate.announce(planned, experiment, given)
     if given["dry_run"]:
-        if given["as_json"]:
-            runs = [{"run_id": c.run_id, "status": experiment.run(c).status(), "config": as_dict(c)} for c in configs]
-            echo_json("train", {"dry_run": True, "folder": str(experiment.path), "cost": vars(cost), "runs": runs})
         return 0
     try:
-        with progress(configs, quiet=not talks) as show:
+        with progress([run.config for run in planned], quiet=not talks) as show:
             outcomes = execute(
                 planned,
                 experiment,
                 show,
                 device=given["device"],
-                modules=list(modules),
+                modules=modules,
                 retry_failed=given["retry_failed"],
                 argv=["rlbatch", *sys.argv[1:]],
             )
     except Interrupted as stop:
         click.echo(narrate.stopped(experiment.path), err=True)
         return stop.exit_code
-    _conclude(outcomes, experiment.path, given)
-    return 0 if all(o.result["outcome"] in ("ok", "diverged") for o in outcomes) else 3
+    narrate.conclude(outcomes, experiment, given)
+    return 0 if all(o.result["outcome"] in GOOD_OUTCOMES for o in outcomes) else 3
 
 
-def _modules(given: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the modules that the command line names, each with the option: --import, or --env with module:Id."""
-    module = given["env_id"].rpartition(":")[0] if given["env_id"].count(":") == 1 else ""
-    return dict.fromkeys(given["modules"], "--import") | ({module: "--env"} if module else {})
+def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experiment]:
+    """Returns the modules to import, the runs and their experiment, all checked; nothing has been written."""
+    from rlbatch.cli.request import modules_of, request_of
+    from rlbatch.environments import import_module
+    from rlbatch.experiment import experiment_at
+    from rlbatch.grid import expand
+    from rlbatch.launch import check
 
-
-def _request(given: Mapping[str, Any]) -> Any:
-    """Turns the options into a request; refuses a field that is given twice."""
-    from rlbatch.grid import Request
-
-    if given["seed"] is not None and given["seeds"] is not None:
-        raise InputError("--seed", "and --seeds are both given", "--seed 7 is one run, --seeds 7 are seven")
-    settings = {field: given[field] for field in _CONFIG_OPTIONS if given[field] is not None}
-    origins = {field: _CONFIG_OPTIONS[field] for field in settings}
-    batch_sizes = given["batch_sizes"] or ()
-    seeds = given["seeds"] or ((given["seed"],) if given["seed"] is not None else ())
-    taken = {"batch_size": "--batch"} if batch_sizes else {}
-    taken |= {"seed": "--seed" if given["seed"] is not None else "--seeds"} if seeds else {}
-    for field, value in given["settings"]:
-        check_name(field)
-        if field in ("env_id", "algo"):
-            raise InputError("--set", f"{field} has an option of its own", f"use --{field.removesuffix('_id')}")
-        before = (
-            "--set" if field in settings and field not in _CONFIG_OPTIONS else origins.get(field) or taken.get(field)
-        )
-        if before:
-            raise InputError("--set", f"{field} is given twice", f"by {before} and by --set")
-        if field == "batch_size":
-            batch_sizes = (value,)
-            taken[field] = "--set"
-        elif field == "seed":
-            seeds = (value,)
-            taken[field] = "--set"
-        else:
-            settings[field] = value
-            origins[field] = "--set"
-    return Request(given["env_id"], given["algo"], batch_sizes, seeds, settings, origins | taken)
-
-
-def _conclude(outcomes: Sequence[Any], folder: Path, given: Mapping[str, Any]) -> None:
-    """Prints how the runs stand."""
-    from rlbatch.cli import narrate
-
-    if given["as_json"]:
-        runs = [{"folder": str(o.folder.path), "new": o.new, "result": o.result} for o in outcomes]
-        echo_json("train", {"dry_run": False, "folder": str(folder), "runs": runs})
-    elif given["quiet"]:
-        for outcome in outcomes:
-            click.echo(str(outcome.folder.path))
-    else:
-        narrate.conclude(outcomes, folder)
+    modules = modules_of(given)
+    for module, where in modules.items():
+        import_module(module, where)
+    planned = expand(request_of(given))
+    first = planned[0].config
+    default_name = f"{first.env_id}-{first.algo}".replace("/", "+").replace(":", "++")
+    experiment = experiment_at(Path(given["out"]), default_name if given["name"] is None else given["name"])
+    check(planned, experiment, given["device"])
+    return list(modules), planned, experiment

@@ -61,15 +61,14 @@ def execute(
         planned: the runs, from `grid.expand`.
         experiment: the folder they belong to.
         report: is told of progress.
-        device: auto, cpu, cuda or cuda:n.
-        modules: modules that the command line named, to be imported by the workers.
+        device: as asked; see `check_device`.
+        modules: to be imported by the workers; the command line named them.
         retry_failed: train failed runs again (never diverged ones).
         argv: the command, for the record.
 
     Raises:
-        InputError: the folder or the device cannot be used, or memory does not suffice; nothing was written.
+        InputError, RefusedError: see `check`.
         BusyError: another command works in the folder.
-        RefusedError: a run folder there was tampered with, or is of another version.
         TemporaryError: the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
@@ -91,7 +90,12 @@ def execute(
 
 
 def check(planned: Sequence[PlannedRun], experiment: Experiment, device: str) -> None:
-    """Raises what `execute` would raise before it writes anything."""
+    """Raises what `execute` would raise before it writes anything.
+
+    Raises:
+        InputError: the folder or the device cannot be used, or memory does not suffice.
+        RefusedError: a run folder there was tampered with, or is of another version.
+    """
     experiment.check_usable()
     check_device(device)
     check_memory(planned)

@@ -29,6 +29,22 @@ Emit = Callable[[int, Row | Ending], None]
 Commit = Callable[[int, int], bool]
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU}
+_SHARED = (
+    "learning_starts",
+    "batch_size",
+    "tau",
+    "gamma",
+    "train_freq",
+    "gradient_steps",
+    "n_steps",
+    "target_update_interval",
+    "seed",
+)
+_OWN = {
+    "dqn": ("max_grad_norm", "exploration_fraction", "exploration_initial_eps", "exploration_final_eps"),
+    "sac": ("ent_coef", "target_entropy", "use_sde"),
+}
+"""Settings that go to Stable-Baselines3's constructors under their own names."""
 
 
 def train(configs: Sequence[RunConfig], emit: Emit, commit: Commit, *, device: str) -> None:
@@ -69,40 +85,22 @@ def build_model(config: RunConfig, device: str) -> DQN | SAC:
         "activation_fn": _ACTIVATIONS[config.activation_fn],
         "optimizer_kwargs": {"betas": (config.adam_beta1, config.adam_beta2), "eps": config.adam_eps},
     }
+    if config.algo == "sac":
+        policy_kwargs["log_std_init"] = config.log_std_init
     constant = config.lr_schedule == "constant" and config.lr_warmup == 0
-    shared: dict[str, Any] = {
-        "policy": _policy_name(envs),
-        "env": envs,
-        "learning_rate": config.learning_rate if constant else lambda left: learning_rate(config, 1.0 - left),
-        "buffer_size": _capacity(config),
-        "learning_starts": config.learning_starts,
-        "batch_size": config.batch_size,
-        "tau": config.tau,
-        "gamma": config.gamma,
-        "train_freq": config.train_freq,
-        "gradient_steps": config.gradient_steps,
-        "n_steps": config.n_steps,
-        "target_update_interval": config.target_update_interval,
-        "seed": config.seed,
-        "device": device,
-    }
-    if config.algo == "dqn":
-        return DQN(
-            **shared,
-            policy_kwargs=policy_kwargs,
-            max_grad_norm=config.max_grad_norm,
-            exploration_fraction=config.exploration_fraction,
-            exploration_initial_eps=config.exploration_initial_eps,
-            exploration_final_eps=config.exploration_final_eps,
-        )
-    model = SAC(
-        **shared,
-        policy_kwargs=policy_kwargs | {"log_std_init": config.log_std_init},
-        ent_coef=config.ent_coef,
-        target_entropy=config.target_entropy,
-        use_sde=config.use_sde,
+    kind = {"dqn": DQN, "sac": SAC}[config.algo]
+    model: DQN | SAC = kind(
+        policy=_policy_name(envs),
+        env=envs,
+        learning_rate=config.learning_rate if constant else lambda left: learning_rate(config, 1.0 - left),
+        buffer_size=_capacity(config),
+        policy_kwargs=policy_kwargs,
+        device=device,
+        **{name: getattr(config, name) for name in (*_SHARED, *_OWN[config.algo])},
     )
-    if model.ent_coef_optimizer is not None:  # Stable-Baselines3 gives it no optimizer_kwargs
+    if (
+        isinstance(model, SAC) and model.ent_coef_optimizer is not None
+    ):  # Stable-Baselines3 gives it no optimizer_kwargs
         model.ent_coef_optimizer.param_groups[0].update(policy_kwargs["optimizer_kwargs"])
     return model
 
