@@ -205,6 +205,7 @@ def test_quiet_prints_the_run_folders_only(train: Call) -> None:
     code, out, err = train("-q", "--seeds", "2")
     assert (code, err) == (0, "")
     assert [Path(line) for line in out.splitlines()] == runs()
+    assert train("-q", "--dry-run") == (0, "", "")
 
 
 def test_out_and_name_say_where_the_runs_go(train: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,9 @@ def test_a_killed_driver_takes_its_worker_along_and_the_same_command_finishes(tm
     ]
     command = [sys.executable, "-m", "rlbatch.cli", *words]
     with subprocess.Popen(command) as driver:
-        worker = _wait(lambda: psutil.Process(driver.pid).children())[0]
+        worker = _wait(lambda: [c for c in psutil.Process(driver.pid).children() if "worker" in " ".join(c.cmdline())])[
+            0
+        ]
         metrics = _wait(lambda: list(Path("o").rglob("metrics.jsonl")))[0]
         _wait(lambda: metrics.stat().st_size > 5000)
         driver.kill()

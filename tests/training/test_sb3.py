@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,6 @@ from rlbatch.config import RunConfig
 from rlbatch.designs import count_updates
 from rlbatch.rows import EVAL_TAGS, TRAIN_TAGS, Ending, Row
 from rlbatch.training import sb3
-from rlbatch.training.sb3_watch import Watch
 
 SMALL: dict[str, Any] = {"net_arch": (16,), "n_evaluations": 3, "n_eval_episodes": 2, "log_points": 10}
 
@@ -239,11 +237,14 @@ def test_exploding_weights_are_a_divergence(config: RunConfig) -> None:
     assert 101 <= ending.first_nonfinite["timesteps"] <= 160
 
 
-def test_a_poisoned_weight_is_found_at_the_next_update() -> None:
+def test_a_poisoned_weight_is_found_at_the_next_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    models: list[Any] = []
+    build = sb3.build_model
+    monkeypatch.setattr(sb3, "build_model", lambda *args: models.append(build(*args)) or models[-1])
+
     def poison(run: int, timesteps: int) -> bool:
         if timesteps == 250:
-            watch = next(o for o in gc.get_objects() if type(o) is Watch)
-            next(watch.model.policy.parameters()).data[0, 0] = float("nan")
+            next(models[-1].policy.parameters()).data[0, 0] = float("nan")
         return True
 
     (reports,) = train(dqn(), commit=poison)
