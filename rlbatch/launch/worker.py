@@ -93,8 +93,6 @@ class _Clerk:
 
     def emit(self, run: int, report: Row | Ending) -> None:
         """Records a row or an ending."""
-        if run not in self._recorders:
-            self._recorders[run] = self._start(run)
         recorder = self._recorders[run]
         if isinstance(report, Ending):
             result = recorder.finish(report)
@@ -107,7 +105,10 @@ class _Clerk:
         self._send({"type": row.kind, "run": run, **told})
 
     def commit(self, run: int, timesteps: int) -> bool:
-        """Tells the driver now and then how far the run is; False asks the engine to stop."""
+        """Opens a run's record at its first call, tells the driver now and then how far it is; False asks to stop."""
+        if run not in self._recorders:
+            self._recorders[run] = self._start(run)
+            self._send({"type": "started", "run": run})
         now = time.monotonic()
         if now - self._told >= _TICK_S:
             self._told = now
@@ -122,7 +123,6 @@ class _Clerk:
     def _start(self, run: int) -> Recorder:
         asked = self._job["runs"][run]
         beside = asked["beside"] | {"device": self.device}
-        self._send({"type": "started", "run": run})
         config = self.configs[run]
         threshold = describe(config.env_id, config.env_kwargs).threshold
         return Recorder(RunFolder(Path(asked["folder"])), config, threshold, **beside)

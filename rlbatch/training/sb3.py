@@ -53,10 +53,13 @@ def train(configs: Sequence[RunConfig], emit: Emit, commit: Commit, *, device: s
     Args:
         configs: the runs.
         emit: called as emit(run, report) with every row of run number `run`, and last with its ending.
-        commit: called as commit(run, timesteps) between vector steps; False asks to stop there, without an ending.
+        commit: called as commit(run, timesteps) when a run begins and between vector steps; False asks to stop there,
+            without an ending.
         device: torch's name of the device.
     """
     for run, config in enumerate(configs):
+        if not commit(run, 0):
+            return
         started = time.monotonic()
         watch: Watch | None = None
         try:

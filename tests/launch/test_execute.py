@@ -31,17 +31,15 @@ TINY: dict[str, Any] = {
     "log_points": 5,
 }
 DYING = """
-import gymnasium, os, probes
+import ctypes, gymnasium, os, probes
 class Dying(probes.Probe):
-    def __init__(self, how):
+    def __init__(self, how, at=400):
         super().__init__(length=10)
-        self.how, self.steps = how, 0
+        self.how, self.at, self.steps = how, at, 0
     def step(self, action):
         self.steps += 1
-        if self.steps > 400:
-            if self.how == "segfault":
-                import ctypes; ctypes.string_at(0)
-            os._exit(0)
+        if self.steps > self.at:
+            ctypes.string_at(0) if self.how == "segfault" else os._exit(0)
         return super().step(action)
 gymnasium.register("Dying-v0", entry_point=Dying)
 """
@@ -136,15 +134,17 @@ def test_a_worker_process_trains_tells_and_leaves_only_the_experiment(tmp_path: 
     assert record["provenance"]["versions"]["torch"]
 
 
-@pytest.mark.parametrize("how", ["segfault", "exit"])
-def test_a_worker_that_dies_costs_one_run_and_the_next_goes_on(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "at"), [("segfault", 400), ("exit", 0)], ids=["segfault while training", "exit at first"]
+)
+def test_a_worker_that_dies_costs_one_run_and_the_next_goes_on(tmp_path: Path, how: str, at: int) -> None:
     Path("dying.py").write_text(DYING)
     import_module("dying")
     experiment = Experiment(tmp_path / "e")
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     try:
-        doomed = plan("dying:Dying-v0", env_kwargs={"how": how}, total_timesteps=600)
-        fine = plan("dying:Dying-v0", env_kwargs={"how": how}, total_timesteps=150)
+        doomed = plan("dying:Dying-v0", env_kwargs={"how": how, "at": at}, total_timesteps=600)
+        fine = plan("dying:Dying-v0", env_kwargs={"how": how, "at": 10_000}, total_timesteps=150)
         first, second = execute([*doomed, *fine], experiment, ignore, modules=["dying"])
     finally:
         del os.environ["PYTHONPATH"]
