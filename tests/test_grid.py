@@ -113,7 +113,7 @@ def test_a_zoo_warm_up_below_the_batch_is_noted() -> None:
 
 def test_an_unlisted_environment_gets_the_fallback() -> None:
     run = one("Probe/Probe-v0", total_timesteps=3000)
-    assert (run.config.learning_starts, run.config.target_update_interval) == (600, 150)
+    assert (run.config.learning_starts, run.config.target_update_interval) == (600, 100)
     assert run.origins["learning_starts"] == "preset neutral, fallback"
 
 

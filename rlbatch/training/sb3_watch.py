@@ -59,10 +59,9 @@ class Watch(BaseCallback):
         return int(self._agent.num_timesteps)
 
     def _on_step(self) -> bool:
-        self._look_for_nonfinite()
+        self._take_due_rows(self.timesteps - self.config.n_envs)
         if self.nonfinite is not None:
             return False
-        self._take_due_rows(self.timesteps - self.config.n_envs)
         self._episodes += [(i["episode"]["r"], i["episode"]["l"]) for i in self.locals["infos"] if "episode" in i]
         if not self._commit(self.timesteps):
             self.stopped = True
@@ -71,14 +70,11 @@ class Watch(BaseCallback):
         return not (mid_rollout and self.timesteps >= self.config.total_timesteps)
 
     def _on_rollout_start(self) -> None:
-        self._look_for_nonfinite()
-        if self.nonfinite is None:
-            self._take_due_rows(self.timesteps)
+        self._take_due_rows(self.timesteps)
 
     def _on_training_end(self) -> None:
-        self._on_rollout_start()
-        if self.nonfinite is None and not self.stopped and not _finite(self._agent):
-            self.nonfinite = {"timesteps": self.timesteps, "where": "parameters"}
+        if not self.stopped:
+            self._take_due_rows(self.timesteps)
 
     def evaluate(self, timesteps: int) -> None:
         """Evaluates the policy as it is and emits the row of this grid point; raises EnvironmentFailure."""
@@ -121,9 +117,10 @@ class Watch(BaseCallback):
         return ending
 
     def close(self) -> None:
-        """Closes all environments of the run."""
-        self._evaluator.close()
-        with contextlib.suppress(Exception):  # a broken environment may not close either
+        """Closes all environments of the run; a broken one may not close either."""
+        with contextlib.suppress(Exception):
+            self._evaluator.close()
+        with contextlib.suppress(Exception):
             self._agent.get_env().close()
 
     def _look_for_nonfinite(self) -> None:
@@ -131,7 +128,10 @@ class Watch(BaseCallback):
             self.nonfinite = {"timesteps": self.timesteps, "where": self.meter.nonfinite}
 
     def _take_due_rows(self, timesteps: int) -> None:
-        """Takes the rows whose grid points lie at or below the env steps taken, in order."""
+        """Takes the rows whose grid points lie at or below the env steps taken, in order, unless values went bad."""
+        self._look_for_nonfinite()
+        if self.nonfinite is not None:
+            return
         while self._train_points and self._train_points[0] <= timesteps:
             if not _finite(self._agent):
                 self.nonfinite = {"timesteps": timesteps, "where": "parameters"}
@@ -149,11 +149,11 @@ class Watch(BaseCallback):
         """Returns the train tags over the interval since the last train row."""
         steps_before, updates_before, clock_before = self._last
         updates, clock = self.meter.updates, self._clock()
-        steps, done, spent = timesteps - steps_before, updates - updates_before, max(clock - clock_before, 1e-9)
+        steps, updated, spent = timesteps - steps_before, updates - updates_before, max(clock - clock_before, 1e-9)
         self._last = (timesteps, updates, clock)
         values: dict[str, float | None] = {tag: self.meter.take(tag) for tag in TRAIN_TAGS[self.config.algo]}
         episodes, self._episodes = self._episodes, []
-        ratio = done / steps if steps else 0.0
+        ratio = updated / steps if steps else 0.0
         on_gpu = self._agent.device.type == "cuda"
         return values | {
             "rollout/return_mean": float(np.mean([r for r, _ in episodes])) if episodes else None,
@@ -162,8 +162,8 @@ class Watch(BaseCallback):
             "batch/replay_ratio": ratio,
             "batch/replays_per_transition": ratio * self.config.batch_size,
             "cost/env_steps_per_s": steps / spent,
-            "cost/updates_per_s": done / spent,
-            "cost/samples_per_s": done * self.config.batch_size / spent,
+            "cost/updates_per_s": updated / spent,
+            "cost/samples_per_s": updated * self.config.batch_size / spent,
             "cost/process_memory_mb": self._process.memory_info().rss / 2**20,
             "cost/gpu_memory_mb": torch.cuda.max_memory_allocated(self._agent.device) / 2**20 if on_gpu else None,
         }
