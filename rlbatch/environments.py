@@ -11,11 +11,12 @@ import functools
 import importlib
 import importlib.util
 import math
+import os
 import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -163,8 +164,8 @@ def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: boo
 
 @functools.lru_cache(maxsize=64)
 def _describe(env_id: str, kwargs: tuple[tuple[str, Any], ...]) -> Environment:
-    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):  # MuJoCo logs into the working directory
-        env = open_environment(env_id, dict(kwargs))
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch), _muted_c_code():
+        env = open_environment(env_id, dict(kwargs))  # MuJoCo logs into the working directory, and to standard error
     try:
         spec = env.spec
         threshold = spec.reward_threshold if spec is not None else None
@@ -239,6 +240,20 @@ def newer_version(env_id: str) -> str | None:
         int(i.rpartition("-v")[2]) for i in gymnasium.registry if re.fullmatch(re.escape(match[1]) + r"-v\d+", i)
     ]
     return f"{match[1]}-v{max(versions)}" if versions and max(versions) > int(match[2]) else None
+
+
+@contextlib.contextmanager
+def _muted_c_code() -> Iterator[None]:
+    """Drops what compiled code prints to standard error, which Python's own redirection does not reach."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _check_observations(space: spaces.Space[Any], where: str) -> None:

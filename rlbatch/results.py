@@ -18,6 +18,11 @@ from rlbatch.errors import InputError, RefusedError, RlbatchError
 SCHEMA = 1
 OUTCOMES = ("ok", "diverged", "env_error", "out_of_memory", "hung", "crashed")
 GOOD_OUTCOMES = ("ok", "diverged")
+_RESULT_KEYS = ("reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
+_FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
+_ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
+_EVAL_START = '{"kind": "eval"'
+_EVAL_KEYS = (*_ROW_KEYS, "eval/return_mean", "returns", "lengths", "cut_episodes")
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class RunFolder:
         result = read_json(self.result_path)
         if result.get("outcome") not in OUTCOMES:
             raise InputError(str(self.result_path), f"has the unknown outcome {result.get('outcome')!r}")
+        _require(result, _RESULT_KEYS, str(self.result_path))
+        _require(result["final"], _FINAL_KEYS, f"{self.result_path}: final")
         return result
 
     def rows(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
@@ -100,10 +107,13 @@ class RunFolder:
                 if not line.endswith("\n"):
                     return
                 if start is None or line.startswith(start):
+                    where = f"{self.metrics_path}:{number}"
                     try:
-                        yield json.loads(line)
+                        row = json.loads(line)
                     except json.JSONDecodeError as error:
-                        raise InputError(f"{self.metrics_path}:{number}", f"is not a row: {error.msg}") from error
+                        raise InputError(where, f"is not a row: {error.msg}") from error
+                    _require(row, _EVAL_KEYS if line.startswith(_EVAL_START) else _ROW_KEYS, where)
+                    yield row
 
     def status(self) -> str:
         """Returns the outcome of a finished run, "partial" for a started one, "planned" otherwise."""
@@ -166,6 +176,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _require(content: Any, keys: tuple[str, ...], where: str) -> None:
+    """Raises InputError unless `content` is an object with these keys."""
+    if not isinstance(content, dict):
+        raise InputError(where, f"is not an object with {', '.join(keys)}")
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise InputError(where, f"lacks {', '.join(missing)}")
 
 
 def _hidden(path: Path, root: Path) -> bool:

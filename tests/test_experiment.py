@@ -15,6 +15,12 @@ from rlbatch.errors import BusyError, InputError, RefusedError
 from rlbatch.experiment import Experiment, experiment_at
 from rlbatch.results import run_path, run_record, write_json
 
+RESULT = {
+    **dict.fromkeys(("reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),
+    "outcome": "ok",
+    "final": dict.fromkeys(("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold"), 0),
+}
+
 
 def config(seed: int) -> RunConfig:
     return RunConfig.build(env_id="CartPole-v1", algo="dqn", seed=seed)
@@ -37,7 +43,7 @@ def test_every_planned_run_has_a_status(tmp_path: Path) -> None:
         folder = experiment.run(config(seed))
         folder.path.mkdir(parents=True)
         write_json(folder.config_path, run_record(config(seed)))
-    write_json(experiment.run(config(2)).result_path, {"outcome": "ok"})
+    write_json(experiment.run(config(2)).result_path, RESULT)
     states = {path[-1]: state for path, state in experiment.statuses().items()}
     assert states == {"0": "planned", "1": "partial", "2": "ok", "3": "partial"}
     with experiment.lock():

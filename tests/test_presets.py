@@ -57,7 +57,9 @@ def test_the_zoo_has_what_rl_zoo_has() -> None:
     assert {k: cartpole[k] for k in expected} == expected
 
 
-@pytest.mark.parametrize(("steps", "warm_up", "interval"), [(3000, 600, 100), (1000, 200, 50), (50_000, 2048, 100), (9, 1, 1)])
+@pytest.mark.parametrize(
+    ("steps", "warm_up", "interval"), [(3000, 600, 100), (1000, 200, 50), (50_000, 2048, 100), (9, 1, 1)]
+)
 def test_the_fallback_leaves_a_short_run_time_to_learn(steps: int, warm_up: int, interval: int) -> None:
     values = presets.load("neutral", "dqn", "Mine-v0", steps).values
     assert (values["learning_starts"], values["target_update_interval"]) == (warm_up, interval)

@@ -11,6 +11,13 @@ import pytest
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.results import RunFolder, find_runs, run_path, run_record, write_bytes, write_json
+from rlbatch.rows import Row
+
+RESULT: dict[str, Any] = {
+    **dict.fromkeys(("reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),
+    "outcome": "ok",
+    "final": dict.fromkeys(("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold"), 0),
+}
 
 
 def config(**values: Any) -> RunConfig:
@@ -38,18 +45,20 @@ def test_status_follows_the_files(tmp_path: Path) -> None:
     assert run.status() == "planned"
     started(run.path)
     assert run.status() == "partial"
-    write_json(run.result_path, {"outcome": "diverged"})
+    write_json(run.result_path, RESULT | {"outcome": "diverged"})
     assert run.status() == "diverged"
 
 
 def test_rows_skip_a_torn_last_line_and_name_a_bad_one(tmp_path: Path) -> None:
     run = started(tmp_path)
-    run.metrics_path.write_text('{"kind": "train", "a": 1}\n{"kind": "eval", "a": 2}\n{"kind": "train", "a"')
-    assert [row["a"] for row in run.rows()] == [1, 2]
-    assert [row["a"] for row in run.rows("eval")] == [2]
-    run.metrics_path.write_text('{"kind": "train", "a": 1}\nrubbish\n')
-    with pytest.raises(InputError, match=r"metrics\.jsonl:2"):
-        list(run.rows())
+    lines = [Row("train", 1, 0, 0, 0.0, {}).encode(), Row("eval", 2, 0, 0, 0.0, {"eval/return_mean": 1.0}).encode()]
+    run.metrics_path.write_text("".join([*lines, lines[0][:20]]))
+    assert [row["timesteps"] for row in run.rows()] == [1, 2]
+    assert [row["timesteps"] for row in run.rows("eval")] == [2]
+    for bad in ("rubbish", "[1]", '{"kind": "train", "timesteps": 1}', '{"kind": "eval", "timesteps": 1}'):
+        run.metrics_path.write_text(f"{lines[0]}{bad}\n")
+        with pytest.raises(InputError, match=r"metrics\.jsonl:2"):
+            list(run.rows())
 
 
 @pytest.mark.parametrize("field", ["config", "run_id", "schema"])
@@ -70,10 +79,17 @@ def test_rubbish_for_a_config_is_an_error_of_one_line(tmp_path: Path, content: s
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_outcome_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"outcome": "splendid"}, "splendid"), ({"final": {}}, "lacks return_mean"), ({"final": 1}, "final")],
+)
+def test_a_result_that_was_changed_is_an_error_of_one_line(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     run = started(tmp_path)
-    write_json(run.result_path, {"outcome": "splendid"})
-    with pytest.raises(InputError, match="splendid"):
+    write_json(run.result_path, RESULT | change)
+    with pytest.raises(InputError, match=said):
+        run.result()
+    write_json(run.result_path, {"outcome": "ok"})
+    with pytest.raises(InputError, match="lacks reason"):
         run.result()
 
 

@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     as_json = "--json" in arguments
     try:
-        code = commands.main(args=list(arguments), prog_name="rlbatch", standalone_mode=False)
+        code = commands.main(args=list(arguments), prog_name="rlbatch", standalone_mode=False, obj=list(arguments))
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

@@ -36,14 +36,10 @@ def command(run: str, as_json: bool) -> None:
     click.echo(schedule_line(folder.config()))
     _show_result(result)
     _show_curve(evaluations)
-    for note in record["notes"]:
+    for note in record.get("notes", ()):
         click.echo(f"note: {printable(note)}")
-    settings_table(record["config"], record["origins"])
-    click.echo(f"preset: {printable(record['preset_source'])}")
-    made = record["provenance"]
-    versions = ", ".join(f"{name} {v}" for name, v in made["versions"].items() if v is not None)
-    click.echo(printable(f"made: {made['created']} on {record['device']} by {' '.join(made['argv'])}"))
-    click.echo(printable(f"with: {versions}"))
+    settings_table(record["config"], record.get("origins", {}))
+    _show_making(record)
 
 
 def find_run(word: str) -> RunFolder:
@@ -59,6 +55,16 @@ def find_run(word: str) -> RunFolder:
     if runs:
         raise InputError(word, f"holds {len(runs)} runs, name one", f"for example {runs[0].path}")
     raise InputError(word or "run", "is not a run folder", "rlbatch list runs shows them")
+
+
+def _show_making(record: dict[str, Any]) -> None:
+    """Prints what config.json keeps beside the config; none of it is needed to read a run."""
+    made = record.get("provenance", {})
+    versions = ", ".join(f"{name} {v}" for name, v in made.get("versions", {}).items() if v is not None)
+    click.echo(printable(f"preset: {record.get('preset_source', 'unknown')}"))
+    command_line = " ".join(made.get("argv", ["unknown"]))
+    click.echo(printable(f"made: {made.get('created', 'unknown')} on {record.get('device')} by {command_line}"))
+    click.echo(printable(f"with: {versions}"))
 
 
 def _show_result(result: dict[str, Any] | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,7 +144,7 @@ def command(**given: Any) -> int:
                 device=given["device"],
                 modules=modules,
                 retry_failed=given["retry_failed"],
-                argv=["rlbatch", *sys.argv[1:]],
+                argv=["rlbatch", *click.get_current_context().obj],
             )
     except Interrupted as stop:
         click.echo(narrate.stopped(experiment.path), err=True)
