@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import ipaddress
+import json
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -14,8 +16,10 @@ from rlbatch.cli import options, types
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.values import Integer
 
-LINK = "?runColorGroup=regex:(b%5Cd%2B)&smoothing=0#timeseries"
-"""Opens the time series with one colour per batch size."""
+PINNED = ("eval/return_mean", "efficiency/auc", "stability/drawdown", "update/td_error")
+_CARDS = quote(json.dumps([{"plugin": "scalars", "tag": tag} for tag in PINNED], separators=(",", ":")))
+LINK = f"?runColorGroup=regex:(b%5Cd%2B)&smoothing=0&pinnedCards={_CARDS}#timeseries"
+"""Opens the time series with one colour per batch size and the cards that a first look wants on top."""
 
 
 @click.command(cls=options.GroupedCommand)
@@ -50,19 +54,7 @@ def start(folder: Path, host: str, port: int) -> str:
     from tensorboard import program
 
     server = program.TensorBoard()
-    server.configure(
-        argv=[
-            "tensorboard",
-            "--logdir",
-            str(folder),
-            "--host",
-            host,
-            "--port",
-            str(port),
-            "--samples_per_plugin",
-            "scalars=0",
-        ]
-    )
+    server.configure(argv=["tensorboard", "--logdir", str(folder), "--host", host, "--port", str(port)])
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # where it advertises how it loads data
             return str(server.launch())

@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +24,7 @@ import safetensors.numpy
 from rlbatch import __version__, presets
 from rlbatch.cli import tensorboard
 from rlbatch.environments import listed
+from rlbatch.results import RunFolder
 
 Call = Callable[..., Any]
 Tree = Callable[[], dict[str, Any]]
@@ -428,6 +432,18 @@ def test_tensorboard_prints_a_link_coloured_by_batch_size(
         assert asked[-1] == (Path("results"), host, 0)
 
 
+def points_served(url: str, run: str, tag: str) -> list[list[float]]:
+    """Returns [step, value] of each point, once TensorBoard has loaded the run."""
+    address = f"{url}data/plugin/scalars/scalars?{urllib.parse.urlencode({'run': run, 'tag': tag})}"
+    for _ in range(60):
+        try:
+            with urllib.request.urlopen(address, timeout=30) as page:  # noqa: S310 - our own address
+                return [point[1:] for point in json.load(page)]
+        except urllib.error.HTTPError:
+            time.sleep(0.5)
+    raise AssertionError(f"{address} has no data")
+
+
 def test_tensorboard_serves_on_loopback_until_ctrl_c_and_a_busy_port_is_bad_input(finished: Path) -> None:
     """In processes of their own, since TensorBoard leaves threads and a data server behind; neither loads torch."""
     command = [sys.executable, "-c", "from rlbatch.cli.main import main; main()", "tensorboard", str(FOLDER), "--port"]
@@ -437,12 +453,14 @@ def test_tensorboard_serves_on_loopback_until_ctrl_c_and_a_busy_port_is_bad_inpu
             url = line.split()[-1].removesuffix(tensorboard.LINK)
             with urllib.request.urlopen(f"{url}data/environment", timeout=30) as page:  # noqa: S310 - our own address
                 assert json.load(page)["data_location"].endswith(str(FOLDER))
+            served = points_served(url, str(finished.resolve().relative_to(FOLDER.resolve())), "eval/return_mean")
             port = url.rstrip("/").rpartition(":")[2]
             second = subprocess.run([*command, port], capture_output=True, text=True, timeout=60, check=False)
             server.send_signal(signal.SIGINT)
             _, err = server.communicate(timeout=30)
         finally:
             server.kill()
+    assert served == [[r["timesteps"], pytest.approx(r["eval/return_mean"])] for r in RunFolder(finished).rows("eval")]
     assert url in (f"http://localhost:{port}/", f"http://127.0.0.1:{port}/")
     assert (server.returncode, err) == (0, "")
     assert (second.returncode, second.stdout, second.stderr.count("\n")) == (2, "", 1)
