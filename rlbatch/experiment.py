@@ -20,7 +20,7 @@ import yaml
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import BusyError, InputError, RefusedError
-from rlbatch.results import SCHEMA, RunFolder, find_runs, run_path, write_bytes
+from rlbatch.results import SCHEMA, RunFolder, find_runs, run_path, storage, write_bytes
 
 LOCK_WAIT_S = 5.0
 """How long a second command waits for the workers of a first one to die."""
@@ -77,7 +77,8 @@ class Experiment:
         plans.append({"command": list(argv), "created": created, "hash": digest, "runs": runs})
         content = {"schema": SCHEMA, "name": self.path.name, "plans": plans}
         text = "# The runs that were asked for in this folder. Written by rlbatch.\n"
-        write_bytes(self.plan_path, (text + yaml.safe_dump(content, sort_keys=False, width=120)).encode())
+        with storage(self.path):
+            write_bytes(self.plan_path, (text + yaml.safe_dump(content, sort_keys=False, width=120)).encode())
 
     def check_usable(self) -> None:
         """Checks that rlbatch may write here: a folder of its own whose plan it can read, or one that can be made.

@@ -5,11 +5,7 @@ The recorder adds the live stability and efficiency scores to each eval row, so 
 
 from __future__ import annotations
 
-import contextlib
-import errno
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +13,9 @@ import safetensors.numpy
 
 from rlbatch import curves
 from rlbatch.config import RunConfig
-from rlbatch.errors import TemporaryError
 from rlbatch.events import EventFile
-from rlbatch.results import SCHEMA, RunFolder, run_record, write_bytes, write_json
+from rlbatch.results import SCHEMA, RunFolder, run_record, storage, write_bytes, write_json
 from rlbatch.rows import Ending, Row
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Recorder:
@@ -41,7 +34,7 @@ class Recorder:
         self._threshold = threshold
         self._eval_steps: list[int] = []
         self._eval_returns: list[list[float]] = []
-        with _storage(folder.path):
+        with storage(folder.path):
             self._attempt = _clear(folder)
             folder.path.mkdir(parents=True, exist_ok=True)
             write_json(folder.config_path, run_record(config, attempt=self._attempt, **beside))
@@ -54,7 +47,7 @@ class Recorder:
             self._eval_steps.append(row.timesteps)
             self._eval_returns.append(list(row.returns))
             row = replace(row, values=dict(row.values) | self._live_scores())
-        with _storage(self._folder.path):
+        with storage(self._folder.path):
             self._metrics.write(row.encode())
             self._metrics.flush()
             self._events.add(row.timesteps, row.numbers())
@@ -64,7 +57,7 @@ class Recorder:
         """Writes weights and evidence, then the result; returns the result."""
         self.close()
         result = self._result(ending)
-        with _storage(self._folder.path):
+        with storage(self._folder.path):
             if ending.policy is not None:
                 write_bytes(self._folder.policy_path, safetensors.numpy.save(dict(ending.policy)))
             if ending.evidence:
@@ -74,7 +67,7 @@ class Recorder:
 
     def close(self) -> None:
         """Closes the files of a run that may go on or start again later."""
-        with _storage(self._folder.path):
+        with storage(self._folder.path):
             self._metrics.close()
             self._events.close()
 
@@ -133,7 +126,7 @@ def record_crash(folder: RunFolder, config: RunConfig, reason: str, evidence: st
         "first_nonfinite": None,
         "final": dict.fromkeys(curves.Summary._fields),
     }
-    with _storage(folder.path):
+    with storage(folder.path):
         write_bytes(folder.error_path, evidence.encode())
         write_json(folder.result_path, result)
     return result
@@ -148,14 +141,3 @@ def _clear(folder: RunFolder) -> int:
     for path in (*known, *folder.path.glob("events.out.tfevents.*"), folder.config_path):
         path.unlink(missing_ok=True)
     return attempt
-
-
-@contextlib.contextmanager
-def _storage(path: Path) -> Iterator[None]:
-    """Turns a full disk into an error that says the same command will go on later."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        raise TemporaryError(str(path), "the disk is full", "free space and run the same command again") from error

@@ -5,6 +5,8 @@ Everything here reads or writes files; `metrics.jsonl` is the truth of a run, it
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from rlbatch.config import RunConfig, as_dict, from_dict
-from rlbatch.errors import InputError, RefusedError, RlbatchError
+from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
 
 SCHEMA = 1
 OUTCOMES = ("ok", "diverged", "env_error", "out_of_memory", "hung", "crashed")
 GOOD_OUTCOMES = ("ok", "diverged")
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESULT_KEYS = ("reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
 _ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
@@ -144,6 +147,17 @@ def find_runs(folder: Path) -> list[RunFolder]:
 def experiment_of(run: RunFolder) -> Path:
     """Returns the experiment folder that a run folder lies in."""
     return run.path.resolve().parents[3]
+
+
+@contextlib.contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turns a full disk into an error that says the same command will go on later; raises TemporaryError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise TemporaryError(str(path), "the disk is full", "free space and run the same command again") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

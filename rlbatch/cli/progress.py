@@ -79,8 +79,10 @@ class _Pace:
         self.taken += gained
         self.left -= gained
         if message["type"] in ("tick", "train"):
-            self._started = self._started or time.monotonic()
-            self._trained += gained
+            if self._started is None:
+                self._started = time.monotonic()
+            else:
+                self._trained += gained
 
     def speed(self) -> float | None:
         """Returns env steps per second, or None before anything is known."""

@@ -21,7 +21,7 @@ from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import local
 from rlbatch.launch.estimate import replay_bytes
-from rlbatch.launch.provenance import provenance
+from rlbatch.launch.provenance import provenance, without_secrets
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
 
 Report = Callable[[dict[str, Any]], None]
@@ -73,6 +73,7 @@ def execute(
         Interrupted: a signal ended the command; what was done is kept.
     """
     check(planned, experiment, device)
+    argv = without_secrets(argv)
     with experiment.lock() as lock:
         experiment.add_plan([run.config for run in planned], argv)
         todo = [i for i, run in enumerate(planned) if _is_left(experiment.run(run.config), retry_failed)]

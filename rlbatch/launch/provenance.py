@@ -28,7 +28,7 @@ PACKAGES = (
 def provenance(argv: Sequence[str]) -> dict[str, Any]:
     """Returns what config.json keeps of how a run was made."""
     return {
-        "argv": [_without_secret(word) for word in argv],
+        "argv": list(argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "platform": platform.platform(),
@@ -60,6 +60,11 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+
+
+def without_secrets(argv: Sequence[str]) -> list[str]:
+    """Returns a command line that can be recorded: no value of a secret option, no credentials inside a URL."""
+    return [_without_secret(word) for word in argv]
 
 
 def _without_secret(word: str) -> str:

@@ -1,0 +1,49 @@
+"""On a GPU: the sb3 engine trains there, and says what memory it took. Skipped where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from rlbatch.config import RunConfig
+from rlbatch.errors import InputError
+from rlbatch.rows import Ending, Row
+from rlbatch.training import sb3
+from rlbatch.training.devices import available, resolve
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+SMALL: dict[str, Any] = {"total_timesteps": 300, "learning_starts": 100, "batch_size": 32, "net_arch": (16,)}
+
+
+@pytest.mark.cuda
+@needs_gpu
+@pytest.mark.parametrize(("env_id", "algo"), [("CartPole-v1", "dqn"), ("Pendulum-v1", "sac")])
+def test_a_gpu_trains_and_its_memory_is_recorded(env_id: str, algo: str) -> None:
+    config = RunConfig.build(env_id=env_id, algo=algo, n_evaluations=2, n_eval_episodes=2, log_points=3, **SMALL)
+    reports: list[Row | Ending] = []
+    sb3.train([config], lambda run, report: reports.append(report), lambda run, steps: True, device="cuda:0")
+    ending, last = reports[-1], [r for r in reports if isinstance(r, Row) and r.kind == "train"][-1]
+    assert isinstance(ending, Ending)
+    assert (ending.outcome, ending.updates) == ("ok", 200)
+    assert (last.values["cost/gpu_memory_mb"] or 0.0) > 0
+
+
+def test_the_cpu_is_always_there_and_auto_takes_it_for_vectors() -> None:
+    assert available()[0]["device"] == "cpu"
+    assert resolve("auto", images=False) == "cpu"
+    assert resolve("cpu", images=True) == "cpu"
+
+
+def test_a_missing_gpu_is_an_error_and_not_the_cpu() -> None:
+    with pytest.raises(InputError, match="--device"):
+        resolve("cuda:63", images=False)
+
+
+def test_a_gpu_is_taken_for_images_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = [{"device": "cpu"}, {"device": "cuda:0"}, {"device": "cuda:1"}]
+    monkeypatch.setattr("rlbatch.training.devices.available", lambda: devices)
+    assert resolve("auto", images=True) == "cuda:0"
+    assert resolve("auto", images=False) == "cpu"
+    assert (resolve("cuda", images=False), resolve("cuda:1", images=False)) == ("cuda:0", "cuda:1")
