@@ -76,7 +76,7 @@ class RunConfig:
     learning_starts: int = _setting(Integer(0), 100, "env steps", "random acting before the first update")
     train_freq: int = _setting(Integer(1), {"dqn": 4, "sac": 1}, "vector steps", "steps between training phases")
     gradient_steps: int = _setting(
-        Integer(1, special=(-1,)), 1, "updates", "updates per training phase; -1: one per env step"
+        Integer(1, special=(-1,)), 1, "updates", "updates per training phase; -1 becomes one per env step"
     )
     n_steps: int = _setting(Integer(1, 1000), 1, "env steps", "length of n-step returns")
 
@@ -127,7 +127,7 @@ class RunConfig:
     activation_fn: str = _setting(Choice(("relu", "tanh", "elu", "gelu", "silu")), "relu", "", "between layers")
 
     n_evaluations: int = _setting(Integer(1, 10_000), 20, "evaluations", "besides the one before training")
-    n_eval_episodes: int = _setting(Integer(1, 10_000), 10, "episodes", "greedy episodes per evaluation")
+    n_eval_episodes: int = _setting(Integer(1, 1000), 10, "episodes", "greedy episodes per evaluation")
     engine: str = _setting(Choice(("sb3",)), "sb3", "", "who trains: Stable-Baselines3's own classes")
     precision: str = _setting(Choice(("float32",)), "float32", "", "arithmetic of networks and optimiser")
 
@@ -164,6 +164,8 @@ class RunConfig:
             name: check_value(name, values.get(name, setting.default_for(algo))) if applies(setting, algo) else None
             for name, setting in SETTINGS.items()
         }
+        if typed["gradient_steps"] == -1:
+            typed["gradient_steps"] = typed["train_freq"] * typed["n_envs"]
         return cls(**typed)
 
     @property
@@ -175,11 +177,6 @@ class RunConfig:
     def run_id(self) -> str:
         """16 hex digits that name the run: SHA-256 of the canonical JSON of its identity fields."""
         return _digest(identity(self))
-
-    @property
-    def updates_per_phase(self) -> int:
-        """Updates in one training phase, with -1 (one per env step collected) resolved."""
-        return self.gradient_steps if self.gradient_steps > 0 else self.train_freq * self.n_envs
 
 
 SETTINGS: dict[str, Setting] = {f.name: f.metadata["setting"] for f in fields(RunConfig)}

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 Floats = NDArray[np.float64]
 NEVER = "never"
@@ -126,6 +125,8 @@ def steps_to_threshold(timesteps: Floats, means: Floats, threshold: float) -> fl
     Returns:
         Env steps of an evaluation, or None where the curve does not cross.
     """
+    from scipy.optimize import isotonic_regression  # takes a third of a second to load, and a driver never comes here
+
     fit = isotonic_regression(means).x
     crossed = np.flatnonzero(fit >= threshold)
     if len(crossed) == 0 or crossed[0] >= len(means) - 2:

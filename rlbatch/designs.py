@@ -117,6 +117,8 @@ def scale_optimizer(
         )
     if factor >= (1 - _ROUNDING) / (1 - optimizer.adam_beta2):
         raise InputError("lr_rule", f"adam-sde at {factor:g} times the reference batch leaves no second moment")
+    if factor == 1:
+        return optimizer  # to the bit: 1 - (1 - tau) is not tau
     return Optimizer(
         learning_rate=optimizer.learning_rate * math.sqrt(factor),
         adam_beta1=1 - factor * (1 - optimizer.adam_beta1),
@@ -137,12 +139,12 @@ def count_updates(config: RunConfig, timesteps: int | None = None) -> int:
     vector_steps = math.ceil(asked / config.n_envs)
     steps_per_phase = config.train_freq * config.n_envs
     phases = vector_steps // config.train_freq - config.learning_starts // steps_per_phase
-    return max(phases, 0) * config.updates_per_phase
+    return max(phases, 0) * config.gradient_steps
 
 
 def replay_ratio(config: RunConfig) -> float:
     """Returns updates per env step while learning."""
-    return config.updates_per_phase / (config.train_freq * config.n_envs)
+    return config.gradient_steps / (config.train_freq * config.n_envs)
 
 
 def warnings_of(config: RunConfig, *, warm_up_from_zoo: bool = False) -> list[str]:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import json
 import math
 import os
 import re
@@ -36,6 +37,9 @@ INSTALL = {"box2d": 'pip install "rlbatch[box2d]"', "mujoco": 'pip install "rlba
 """Family of environments -> the command that installs what it needs."""
 
 _NEEDS = {"box2d": ("Box2D",), "mujoco": ("mujoco", "imageio")}
+
+_SMALLEST_IMAGE = 36
+"""Pixels a side below which the first three convolutions of SB3's NatureCNN leave nothing."""
 
 _imported: set[str] = set()
 
@@ -159,13 +163,14 @@ def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: boo
     except TypeError as error:
         raise InputError("--env-kwargs", f"{bare} does not accept {dict(env_kwargs)}: {error}") from error
     except Exception as error:  # an environment's constructor may raise anything
-        raise InputError("--env-kwargs" if env_kwargs else "--env", f"{bare} cannot be made: {error!r}") from error
+        where, hint = ("--env-kwargs", "paths in it must be absolute") if env_kwargs else ("--env", "")
+        raise InputError(where, f"{bare} cannot be made: {error!r}", hint) from error
 
 
 @functools.lru_cache(maxsize=64)
-def _describe(env_id: str, kwargs: tuple[tuple[str, Any], ...]) -> Environment:
+def _describe(env_id: str, kwargs: str) -> Environment:
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch), _muted_c_code():
-        env = open_environment(env_id, dict(kwargs))  # MuJoCo logs into the working directory, and to standard error
+        env = open_environment(env_id, json.loads(kwargs))  # MuJoCo logs where it works, and to standard error
     try:
         spec = env.spec
         threshold = spec.reward_threshold if spec is not None else None
@@ -180,10 +185,7 @@ def _describe(env_id: str, kwargs: tuple[tuple[str, Any], ...]) -> Environment:
 
 def describe(env_id: str, env_kwargs: Mapping[str, Any]) -> Environment:
     """Makes one instance and returns its spaces, step limit and threshold; raises like `open_environment`."""
-    try:
-        return _describe(env_id, tuple(sorted(env_kwargs.items())))
-    except TypeError:  # arguments that cannot be hashed
-        return _describe.__wrapped__(env_id, tuple(sorted(env_kwargs.items())))
+    return _describe(env_id, json.dumps(dict(env_kwargs), sort_keys=True))
 
 
 def choose_algo(environment: Environment, asked: str = "auto") -> str:
@@ -222,12 +224,14 @@ def choose_algo(environment: Environment, asked: str = "auto") -> str:
 
 
 def image_observations(space: spaces.Space[Any]) -> bool:
-    """Tells whether observations are images (bytes of height × width × channel)."""
+    """Tells whether observations are images that SB3's CNN takes: bytes in 0..255, at least 36 pixels high and wide."""
     return (
         isinstance(space, spaces.Box)
         and len(space.shape) == 3
         and space.dtype is not None
         and space.dtype.name == "uint8"
+        and bool((space.low == 0).all() and (space.high == 255).all())
+        and sorted(space.shape)[1] >= _SMALLEST_IMAGE
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from rlbatch.config import RunConfig
-from rlbatch.errors import BusyError, InputError, RefusedError
+from rlbatch.errors import BusyError, InputError, RefusedError, RlbatchError
 from rlbatch.results import SCHEMA, RunFolder, find_runs, run_path, storage, write_bytes
 
 LOCK_WAIT_S = 5.0
@@ -59,11 +59,14 @@ class Experiment:
         return runs
 
     def statuses(self) -> dict[str, str]:
-        """Returns run path -> status ("planned", "partial", "running" or an outcome) of all runs, planned or found."""
+        """Returns run path -> status of all runs, planned or found.
+
+        A status is "planned", "partial", "running", "unreadable" (damaged or of another version) or an outcome.
+        """
         runs = {path: RunFolder(self.path / path) for path in self.planned()}
         runs |= {str(run.path.relative_to(self.path)): run for run in find_runs(self.path)}
         busy = self.locked()
-        states = {path: run.status() for path, run in sorted(runs.items())}
+        states = {path: _status(run) for path, run in sorted(runs.items())}
         return {path: "running" if busy and state == "partial" else state for path, state in states.items()}
 
     def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str]) -> None:
@@ -113,11 +116,13 @@ class Experiment:
 
         Raises:
             InputError: the folder cannot be made.
+            TemporaryError: the disk is full.
             BusyError: another live command holds it, also after 5 s.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            with storage(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise InputError("--out", f"{str(self.path)!r} cannot be made: {error.strerror}") from error
         try:
@@ -168,6 +173,13 @@ class Experiment:
         if not isinstance(plans, list) or not all(_is_plan(plan) for plan in plans):
             raise InputError(str(self.plan_path), "is not a plan that rlbatch wrote", "restore or delete it")
         return list(plans)
+
+
+def _status(run: RunFolder) -> str:
+    try:
+        return run.status()
+    except RlbatchError:
+        return "unreadable"
 
 
 def experiment_at(out: Path, name: str) -> Experiment:

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gymnasium import spaces
+
 from rlbatch import presets
 from rlbatch.config import SETTINGS, RunConfig, check_name, check_value
 from rlbatch.designs import Optimizer, Schedule, ratio_schedule, samples_schedule, scale_optimizer, warnings_of
-from rlbatch.environments import choose_algo, describe
+from rlbatch.environments import Environment, choose_algo, describe
 from rlbatch.errors import InputError
 
 MAX_RUNS = 10_000
@@ -77,10 +79,12 @@ def expand(request: Request) -> list[PlannedRun]:
     environment = describe(request.env_id, request.settings.get("env_kwargs", {}))
     algo = choose_algo(environment, request.algo)
     arms, seeds = request.batch_sizes or (None,), request.seeds or (None,)
-    return [_resolve(request, algo, batch, seed) for batch, seed in itertools.product(arms, seeds)]
+    return [_resolve(request, environment, algo, batch, seed) for batch, seed in itertools.product(arms, seeds)]
 
 
-def _resolve(request: Request, algo: str, batch_size: int | None, seed: int | None) -> PlannedRun:
+def _resolve(
+    request: Request, environment: Environment, algo: str, batch_size: int | None, seed: int | None
+) -> PlannedRun:
     given = {name: check_value(name, value) for name, value in request.settings.items()}
     preset = presets.load(
         given.get("preset", "neutral"), algo, request.env_id.rpartition(":")[2], given.get("total_timesteps")
@@ -102,6 +106,10 @@ def _resolve(request: Request, algo: str, batch_size: int | None, seed: int | No
     _apply_rule(values, origins, algo)
     config = RunConfig.build(**values)
     unchanged = config.preset == "zoo" and "learning_starts" not in given
+    if config.n_steps > 1 and isinstance(environment.observation_space, spaces.Dict):
+        raise InputError(
+            "n_steps", "Stable-Baselines3 has no n-step returns for Dict observations", "leave n_steps at 1"
+        )
     notes = warnings_of(config, warm_up_from_zoo=unchanged)
     return PlannedRun(config, origins, preset.source, notes)
 

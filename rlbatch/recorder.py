@@ -110,10 +110,17 @@ class Recorder:
 
 
 def record_crash(folder: RunFolder, config: RunConfig, reason: str, evidence: str) -> dict[str, Any]:
-    """Writes the result of a run whose process died without a word; what it recorded stays."""
+    """Writes the result of a run whose process died without a word; what it recorded stays, and is scored."""
     last = {"timesteps": 0, "updates": 0, "samples": 0, "seconds": 0.0}
-    for row in folder.rows():
-        last = {name: row[name] for name in last}
+    final: dict[str, Any] = dict.fromkeys(curves.Summary._fields)
+    rows = list(folder.rows())
+    if rows:
+        last = {name: rows[-1][name] for name in last}
+    evaluations = [row for row in rows if row["kind"] == "eval"]
+    if evaluations:
+        steps = np.array([row["timesteps"] for row in evaluations], dtype=np.float64)
+        returns = np.array([row["returns"] for row in evaluations], dtype=np.float64)
+        final = curves.summarise(steps, returns, None, finished=False)._asdict()
     result = {
         "schema": SCHEMA,
         "run_id": config.run_id,
@@ -124,7 +131,7 @@ def record_crash(folder: RunFolder, config: RunConfig, reason: str, evidence: st
         "resume_exact": False,
         "attempts": folder.record().get("attempt", 1),
         "first_nonfinite": None,
-        "final": dict.fromkeys(curves.Summary._fields),
+        "final": final,
     }
     with storage(folder.path):
         write_bytes(folder.error_path, evidence.encode())

@@ -21,7 +21,7 @@ SCHEMA = 1
 OUTCOMES = ("ok", "diverged", "env_error", "out_of_memory", "hung", "crashed")
 GOOD_OUTCOMES = ("ok", "diverged")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_RESULT_KEYS = ("reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
+_RESULT_KEYS = ("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
 _ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
 _EVAL_START = '{"kind": "eval"'
@@ -105,7 +105,7 @@ class RunFolder:
         if not self.metrics_path.is_file():
             return
         start = None if kind is None else f'{{"kind": "{kind}"'
-        with self.metrics_path.open(encoding="utf-8") as lines:
+        with self.metrics_path.open(encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.endswith("\n"):
                     return
@@ -142,11 +142,6 @@ def find_runs(folder: Path) -> list[RunFolder]:
     """Returns every run folder at or below `folder`, in the order of their paths."""
     paths = (path for path in sorted(folder.rglob("config.json")) if path.is_file() and not _hidden(path, folder))
     return [RunFolder(path.parent) for path in paths]
-
-
-def experiment_of(run: RunFolder) -> Path:
-    """Returns the experiment folder that a run folder lies in."""
-    return run.path.resolve().parents[3]
 
 
 @contextlib.contextmanager

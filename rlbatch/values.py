@@ -117,12 +117,12 @@ def layers(value: Any) -> tuple[int, ...]:
 
 
 def ent_coef(value: Any) -> str | float:
-    """Returns "auto", "auto_<initial value>" or a number >= 0, as Stable-Baselines3 takes it; raises ValueError."""
+    """Returns "auto" (begins at 1), "auto_<initial value>" or a number >= 0, as SB3 takes it; raises ValueError."""
     if isinstance(value, str):
         start = re.fullmatch(r"auto(?:_(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?))?", value)
         if start is None or (start[1] is not None and not 0 < float(start[1]) < math.inf):
             raise ValueError(f'{value!r} is not "auto", "auto_0.1" (with any initial value > 0) or a number')
-        return value
+        return "auto" if start[1] is None or float(start[1]) == 1 else f"auto_{float(start[1])!r}"
     return Real(0)(value)
 
 

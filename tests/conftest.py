@@ -33,6 +33,6 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def train(jobs: Any, report: Any, *, logs: Path, lock: int, device: str, modules: Any) -> None:
         (logs / jobs[0].config.run_id).mkdir(parents=True, exist_ok=True)
-        worker.work(local.worker_job(jobs, device, modules), report, lambda: False)
+        worker.work(local.worker_job(jobs, lock, device, modules), report, lambda: False)
 
     monkeypatch.setattr(local, "train", train)

@@ -82,6 +82,43 @@ class Sticky(Noisy):
         return obs, reward + self.total, terminated, truncated, info
 
 
+class Level(Probe):
+    """Sixty-step episodes whose reward counts the episodes that this instance has finished: state across resets."""
+
+    finished = 0
+
+    def __init__(self) -> None:
+        super().__init__(length=60)
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, _, terminated, truncated, info = super().step(action)
+        self.finished += terminated
+        return obs, float(self.finished), terminated, truncated, info
+
+
+class Careless(Probe):
+    """Draws from numpy's global generator at each reset, as an environment should not."""
+
+    def __init__(self) -> None:
+        super().__init__(length=10)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        _, info = super().reset(seed=seed)
+        return np.array([np.random.uniform(-1, 1)], np.float32), info  # noqa: NPY002
+
+
+class Scarce(Probe):
+    """Can be made only so many times."""
+
+    made = 0
+
+    def __init__(self, times: int = 5) -> None:
+        super().__init__(length=10)
+        Scarce.made += 1
+        if Scarce.made > times:
+            raise OSError("no licence left")
+
+
 class Broken(Probe):
     """Misbehaves in the `how` way at its `at`-th step since it was made."""
 
@@ -99,6 +136,10 @@ class Broken(Probe):
                 obs = np.full(1, np.nan, np.float32)
             if self.how == "shape":
                 obs = np.zeros(3, np.float32)
+            if self.how == "no reward":
+                return obs, None, terminated, truncated, info  # type: ignore[return-value]
+            if self.how == "ragged":
+                return [[0.0], [1.0, 2.0]], reward, terminated, truncated, info  # type: ignore[return-value]
             if self.how == "nan reward":
                 reward = float("nan")
             if self.how == "die":
@@ -145,7 +186,7 @@ class Spaced(Probe):
 
 def register() -> None:
     """Registers every probe as Probe/<name>-v0."""
-    kinds = (Probe, TwoStep, Preference, Noisy, Endless, Sticky, Broken, Explosive, Spaced)
+    kinds = (Probe, TwoStep, Preference, Noisy, Endless, Sticky, Level, Careless, Scarce, Broken, Explosive, Spaced)
     for kind in kinds:
         env_id = f"Probe/{kind.__name__}-v0"
         if env_id not in gymnasium.registry:

@@ -16,7 +16,7 @@ from rlbatch.experiment import Experiment, experiment_at
 from rlbatch.results import run_path, run_record, write_json
 
 RESULT = {
-    **dict.fromkeys(("reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),
+    **dict.fromkeys(("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),
     "outcome": "ok",
     "final": dict.fromkeys(("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold"), 0),
 }

@@ -40,6 +40,20 @@ def test_two_designs_share_the_run_at_the_presets_batch() -> None:
     assert one(batch=128, match="updates").config.run_id != one(batch=128, match="samples").config.run_id
 
 
+def test_numbers_that_are_the_same_have_the_same_id() -> None:
+    sac = {"match": "samples", "batch": 64}
+    plain, scaled = one("Pendulum-v1", **sac), one("Pendulum-v1", lr_rule="adam-sde", **sac)
+    assert plain.config.run_id == scaled.config.run_id
+    assert one(gradient_steps=-1).config.run_id == one(gradient_steps=1).config.run_id
+    assert one(gradient_steps=-1, n_envs=4, train_freq=2).config.gradient_steps == 8
+    assert one("Pendulum-v1", ent_coef="auto_1.0").config.run_id == one("Pendulum-v1").config.run_id
+
+
+def test_n_step_returns_of_dict_observations_are_refused() -> None:
+    with pytest.raises(InputError, match="n_steps"):
+        one("Probe/Spaced-v0", env_kwargs={"observation": "dict"}, n_steps=3)
+
+
 def test_match_samples_changes_the_schedule_and_says_so() -> None:
     run = one(batch=256, match="samples")
     assert (run.config.train_freq, run.config.gradient_steps) == (4, 1)

@@ -119,6 +119,8 @@ def test_a_crash_is_recorded_with_how_far_the_run_came(tmp_path: Path) -> None:
     record.emit(evaluation(10, 1.0, 2.0))
     result = record_crash(RunFolder(tmp_path), CONFIG, "its process was killed by SIGKILL", "the log")
     assert (result["outcome"], result["timesteps"], result["updates"]) == ("crashed", 10, 10)
+    assert result["final"]["return_mean"] == 1.5
+    assert result["final"]["auc"] is None
     assert RunFolder(tmp_path).status() == "crashed"
     assert json.loads(RunFolder(tmp_path).config_path.read_text())["attempt"] == 1
     record.close()

@@ -14,7 +14,7 @@ from rlbatch.results import RunFolder, find_runs, run_path, run_record, write_by
 from rlbatch.rows import Row
 
 RESULT: dict[str, Any] = {
-    **dict.fromkeys(("reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),
+    **dict.fromkeys(("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),
     "outcome": "ok",
     "final": dict.fromkeys(("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold"), 0),
 }
@@ -89,7 +89,7 @@ def test_a_result_that_was_changed_is_an_error_of_one_line(tmp_path: Path, chang
     with pytest.raises(InputError, match=said):
         run.result()
     write_json(run.result_path, {"outcome": "ok"})
-    with pytest.raises(InputError, match="lacks reason"):
+    with pytest.raises(InputError, match="lacks run_id"):
         run.result()
 
 

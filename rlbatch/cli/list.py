@@ -10,7 +10,7 @@ import click
 
 from rlbatch.cli import options
 from rlbatch.cli.output import echo_json, echo_table, number
-from rlbatch.errors import InputError, nearest
+from rlbatch.errors import InputError, RlbatchError, nearest
 
 Listing = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
@@ -78,7 +78,11 @@ def _runs(folder: str | None) -> Listing:
         raise InputError(str(root), "is not a folder", "rlbatch train makes ./results")
     rows: list[tuple[Any, ...]] = []
     for run in find_runs(root):
-        config, result = run.config(), run.result()
+        try:
+            config, result = run.config(), run.result()
+        except RlbatchError as error:
+            rows.append(("", "", None, None, "unreadable", None, None, str(error)))
+            continue
         final = result["final"] if result is not None else {}
         scores = (final.get("return_mean"), final.get("auc"))
         rows.append((config.env_id, config.algo, config.batch_size, config.seed, run.status(), *scores, str(run.path)))

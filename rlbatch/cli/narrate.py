@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +15,7 @@ from rlbatch.environments import newer_version
 from rlbatch.errors import printable
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
-from rlbatch.launch import Outcome
+from rlbatch.launch import Interrupted, Outcome
 from rlbatch.launch.estimate import estimate
 from rlbatch.results import GOOD_OUTCOMES
 
@@ -113,9 +113,10 @@ def result_line(outcome: Outcome) -> str:
     return ", ".join(parts) + f"\n  {outcome.folder.path}"
 
 
-def stopped(folder: Path) -> str:
-    """Returns what is said after a Ctrl-C."""
-    return (
-        f"stopped; finished runs are kept in {folder}. The same command goes on: "
-        "the interrupted run starts from zero (the sb3 engine cannot continue a run)"
-    )
+def stopped(stop: Interrupted, experiment: Experiment, given: Mapping[str, Any]) -> int:
+    """Says how to go on after a Ctrl-C, as JSON or in words; returns the exit code."""
+    what = f"stopped; finished runs are kept in {experiment.path}"
+    hint = "The same command goes on: the interrupted run starts from zero (the sb3 engine cannot continue a run)"
+    told = {"schema": "rlbatch.error/1", "where": "", "what": what, "hint": hint, "exit_code": stop.exit_code}
+    click.echo(json.dumps(told) if given["as_json"] else f"{what}. {hint}", err=True)
+    return stop.exit_code

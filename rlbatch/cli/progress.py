@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -124,7 +125,8 @@ class _Lines(_Nothing):
 
     def _say(self, line: str) -> None:
         self._last = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads on: training goes on
+            print(line, file=sys.stderr, flush=True)
 
 
 class _Bar:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlbatch.config import check_name
@@ -18,6 +19,17 @@ _CONFIG_OPTIONS = {
     "env_kwargs": "--env-kwargs",
 }
 """Field of `RunConfig` -> the option that sets it; every other field is set by --set."""
+
+
+@contextlib.contextmanager
+def told_by_option(request: Request) -> Iterator[None]:
+    """Lets an error about a setting name the option that the user gave it by; --set names the field itself."""
+    try:
+        yield
+    except InputError as error:
+        option = request.origins.get(error.where, "--set")
+        error.where = error.where if option == "--set" else option
+        raise
 
 
 def modules_of(given: Mapping[str, Any]) -> dict[str, str]:

@@ -36,9 +36,9 @@ def command(run: str, as_json: bool) -> None:
     click.echo(schedule_line(folder.config()))
     _show_result(result)
     _show_curve(evaluations)
-    for note in record.get("notes", ()):
+    for note in map(str, record.get("notes") or ()):
         click.echo(f"note: {printable(note)}")
-    settings_table(record["config"], record.get("origins", {}))
+    settings_table(record["config"], _object(record.get("origins")))
     _show_making(record)
 
 
@@ -59,12 +59,16 @@ def find_run(word: str) -> RunFolder:
 
 def _show_making(record: dict[str, Any]) -> None:
     """Prints what config.json keeps beside the config; none of it is needed to read a run."""
-    made = record.get("provenance", {})
-    versions = ", ".join(f"{name} {v}" for name, v in made.get("versions", {}).items() if v is not None)
+    made = _object(record.get("provenance"))
+    versions = ", ".join(f"{name} {v}" for name, v in _object(made.get("versions")).items() if v is not None)
     click.echo(printable(f"preset: {record.get('preset_source', 'unknown')}"))
-    command_line = " ".join(made.get("argv", ["unknown"]))
+    command_line = " ".join(map(str, made.get("argv") or ["unknown"]))
     click.echo(printable(f"made: {made.get('created', 'unknown')} on {record.get('device')} by {command_line}"))
     click.echo(printable(f"with: {versions}"))
+
+
+def _object(content: Any) -> dict[str, Any]:
+    return content if isinstance(content, dict) else {}
 
 
 def _show_result(result: dict[str, Any] | None) -> None:

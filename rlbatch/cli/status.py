@@ -14,6 +14,7 @@ from rlbatch.errors import InputError
 
 _DONE = ("ok", "diverged")
 _OPEN = ("planned", "partial", "running")
+_COLUMNS = (*_DONE, "failed", "partial", "running", "planned")
 
 
 @click.command(cls=options.GroupedCommand)
@@ -37,9 +38,7 @@ def command(folder: str | None, as_json: bool) -> None:
     for path, runs in experiments:
         total = Counter(runs.values())
         click.echo(f"{path}: {plural(len(runs), 'run')}, " + ", ".join(f"{n} {state}" for state, n in total.items()))
-        echo_table(
-            ("arm", "runs", "ok", "diverged", "failed", "partial", "running", "planned"), _arms(runs), range(1, 8)
-        )
+        echo_table(("arm", "runs", *_COLUMNS), _arms(runs), range(1, 2 + len(_COLUMNS)))
 
 
 def _arms(runs: dict[str, str]) -> list[tuple[Any, ...]]:
@@ -48,5 +47,4 @@ def _arms(runs: dict[str, str]) -> list[tuple[Any, ...]]:
     for path, state in runs.items():
         known = state if state in (*_DONE, *_OPEN) else "failed"
         arms.setdefault(str(Path(path).parent), Counter())[known] += 1
-    columns = (*_DONE, "failed", "partial", "running", "planned")
-    return [(arm, sum(states.values()), *(states[c] or "-" for c in columns)) for arm, states in arms.items()]
+    return [(arm, sum(states.values()), *(states[c] or "-" for c in _COLUMNS)) for arm, states in arms.items()]

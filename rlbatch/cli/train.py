@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +133,8 @@ def command(**given: Any) -> int:
     modules, planned, experiment = _plan(given)
     talks = not given["quiet"] and not given["as_json"]
     if talks or (given["dry_run"] and given["as_json"]):
-        narrate.announce(planned, experiment, given)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads on: training goes on
+            narrate.announce(planned, experiment, given)
     if given["dry_run"]:
         return 0
     try:
@@ -147,15 +149,15 @@ def command(**given: Any) -> int:
                 argv=["rlbatch", *click.get_current_context().obj],
             )
     except Interrupted as stop:
-        click.echo(narrate.stopped(experiment.path), err=True)
-        return stop.exit_code
-    narrate.conclude(outcomes, experiment, given)
+        return narrate.stopped(stop, experiment, given)
+    with contextlib.suppress(BrokenPipeError):
+        narrate.conclude(outcomes, experiment, given)
     return 0 if all(o.result["outcome"] in GOOD_OUTCOMES for o in outcomes) else 3
 
 
 def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experiment]:
     """Returns the modules to import, the runs and their experiment, all checked; nothing has been written."""
-    from rlbatch.cli.request import modules_of, request_of
+    from rlbatch.cli.request import modules_of, request_of, told_by_option
     from rlbatch.environments import import_module
     from rlbatch.experiment import experiment_at
     from rlbatch.grid import expand
@@ -164,9 +166,12 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
     modules = modules_of(given)
     for module, where in modules.items():
         import_module(module, where)
-    planned = expand(request_of(given))
+    request = request_of(given)
+    with told_by_option(request):
+        planned = expand(request)
     first = planned[0].config
     default_name = f"{first.env_id}-{first.algo}".replace("/", "+").replace(":", "++")
     experiment = experiment_at(Path(given["out"]), default_name if given["name"] is None else given["name"])
-    check(planned, experiment, given["device"])
+    with told_by_option(request):
+        check(planned, experiment, given["device"])
     return list(modules), planned, experiment

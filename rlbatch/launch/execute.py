@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from rlbatch.errors import InputError, TemporaryError
+from rlbatch.errors import InputError, RefusedError, TemporaryError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import local
@@ -101,7 +101,7 @@ def check(planned: Sequence[PlannedRun], experiment: Experiment, device: str) ->
     check_device(device)
     check_memory(planned)
     for run in planned:
-        _check_same(experiment.run(run.config), run)
+        _check_same(experiment.run(run.config), run, experiment)
 
 
 def check_device(asked: str) -> None:
@@ -119,9 +119,12 @@ def check_device(asked: str) -> None:
 
 @functools.cache
 def probe_devices() -> dict[str, Any]:
-    """Returns {"torch", "cuda", "devices"} as a process of its own sees them."""
+    """Returns {"torch", "cuda", "devices"} as a process of its own sees them; raises InputError if torch is broken."""
     command = [sys.executable, "-P", "-m", "rlbatch.training.devices"]
-    output = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
+    output = subprocess.run(command, capture_output=True, check=False, text=True, timeout=120)
+    if output.returncode != 0:
+        reason = (output.stderr.strip() or "no reason given").splitlines()[-1]
+        raise InputError("torch", f"cannot be loaded: {reason}", "install it again")
     return dict(json.loads(output.stdout))
 
 
@@ -139,12 +142,20 @@ def check_memory(planned: Sequence[PlannedRun]) -> None:
             )
 
 
-def _check_same(folder: RunFolder, run: PlannedRun) -> None:
-    """Reads what stands in a run's folder, which raises if it is not this run's."""
-    if folder.exists() and folder.record()["run_id"] != run.config.run_id:
-        raise InputError(
-            str(folder.path), "holds another run whose id begins with the same digits", "use another --name"
-        )
+def _check_same(folder: RunFolder, run: PlannedRun, experiment: Experiment) -> None:
+    """Reads what stands in a run's folder, which raises if it is not this run's or not rlbatch's at all."""
+    where = str(folder.path)
+    if folder.path.is_symlink() or not folder.path.resolve().is_relative_to(experiment.path.resolve()):
+        raise RefusedError(where, "leads out of the experiment's folder")
+    if not folder.path.exists():
+        return
+    if not folder.exists() and any(folder.path.iterdir()):
+        raise RefusedError(where, "holds files but no config.json", "move them away")
+    ids = [folder.record()["run_id"]] if folder.exists() else []
+    result = folder.result()
+    ids += [result["run_id"]] if result is not None else []
+    if any(run_id != run.config.run_id for run_id in ids):
+        raise RefusedError(where, "holds another run", "use another --name")
 
 
 def _is_left(folder: RunFolder, retry_failed: bool) -> bool:

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
 from rlbatch.recorder import record_crash
-from rlbatch.results import RunFolder
+from rlbatch.results import RunFolder, storage
 
 _GRACE_S = 30
 
@@ -69,26 +70,34 @@ def train(
     left = list(range(len(jobs)))
     while left:
         folder = logs / jobs[left[0]].config.run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        worker = _Worker(folder, lock)
-        worker.say(json.dumps(worker_job([jobs[i] for i in left], device, modules)))
+        with storage(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            worker = _Worker(folder, lock)
+        worker.say(json.dumps(worker_job([jobs[i] for i in left], lock, device, modules)))
         with _signals(worker) as seen:
-            in_progress = _follow(worker, left, report)
+            begun, finished = _follow(worker, left, report)
         if seen:
             raise Interrupted(seen[0])
-        if in_progress is not None:
-            report(_bury(worker, jobs[in_progress], in_progress))
-            left = left[left.index(in_progress) + 1 :]
-        elif worker.process.returncode != 0:
+        if not begun:
             raise RlbatchError(str(worker.log), "the worker ended before it began a run", "the log tells why")
-        else:
-            return
+        for index in begun - finished:
+            report(_bury(worker, jobs[index], index))
+        left = [index for index in left if index not in begun]
 
 
-def worker_job(jobs: Sequence[Job], device: str, modules: Sequence[str]) -> dict[str, Any]:
+def worker_job(jobs: Sequence[Job], lock: int, device: str, modules: Sequence[str]) -> dict[str, Any]:
     """Returns what a worker is told to do."""
-    runs = [{"config": as_dict(j.config), "folder": str(j.folder.path.resolve()), "beside": j.beside} for j in jobs]
-    return {"runs": runs, "device": device, "modules": list(modules), "directory": str(Path.cwd())}
+    return {
+        "runs": [
+            {"config": as_dict(job.config), "folder": str(job.folder.path.resolve()), "beside": job.beside}
+            for job in jobs
+        ],
+        "lock": lock,
+        "device": device,
+        "modules": list(modules),
+        "directory": str(Path.cwd()),
+        "path": [str(Path(folder).resolve()) for folder in sys.path if folder] if modules else [],
+    }
 
 
 class _Worker:
@@ -121,17 +130,20 @@ class _Worker:
         self.process.wait()
 
 
-def _follow(worker: _Worker, left: list[int], report: Callable[[dict[str, Any]], None]) -> int | None:
-    """Passes the worker's messages on; returns the job that it died in, or None."""
-    in_progress: int | None = None
+def _follow(worker: _Worker, left: list[int], report: Callable[[dict[str, Any]], None]) -> tuple[set[int], set[int]]:
+    """Passes the worker's messages on until it ends; returns the jobs that it began and those that it finished."""
+    begun: set[int] = set()
+    finished: set[int] = set()
     for message in worker.messages():
         if message["type"] == "error":
             raise _as_error(message)
         if "run" in message:
             message["run"] = left[message["run"]]
-            in_progress = None if message["type"] == "finished" else message["run"]
+            begun.add(message["run"])
+            if message["type"] == "finished":
+                finished.add(message["run"])
         report(message)
-    return in_progress
+    return begun, finished
 
 
 def _bury(worker: _Worker, job: Job, index: int) -> dict[str, Any]:
@@ -145,13 +157,17 @@ def _bury(worker: _Worker, job: Job, index: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _signals(worker: _Worker) -> Iterator[list[int]]:
-    """Turns SIGINT, SIGTERM and SIGHUP into a stop: the first asks, the second kills. Yields those that came."""
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop: the first asks, the second or 30 s kill. Yields those that came."""
     seen: list[int] = []
+    deadline = threading.Timer(_GRACE_S, worker.process.kill)
+    deadline.daemon = True
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         seen.append(signum)
         if len(seen) == 1:
             worker.say("stop")
+            deadline.start()
+            os.write(2, b"\nstopping after this step; once more stops at once\n")
         else:
             worker.process.kill()
 
@@ -159,6 +175,7 @@ def _signals(worker: _Worker) -> Iterator[list[int]]:
     try:
         yield seen
     finally:
+        deadline.cancel()
         for signum, handler in before.items():
             signal.signal(signum, handler)
         if worker.process.poll() is None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def main() -> None:
     messages = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
+    # a process that an environment forks must neither keep the driver waiting nor hold the experiment's lock
+    os.register_at_fork(after_in_child=partial(_close, messages.fileno(), job["lock"]))
     stop = threading.Event()
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
 
@@ -56,8 +59,7 @@ def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
     """Trains the runs of a job, one after the other.
 
     Args:
-        job: {"runs": [{"config", "folder", "beside"}], "device", "modules", "directory"}; paths are absolute, and
-            modules are found from the directory.
+        job: what `local.worker_job` returns: paths are absolute, and modules are found as the driver found them.
         send: takes one progress message.
         stopping: tells whether to stop at the next vector step.
     """
@@ -66,6 +68,7 @@ def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
     from rlbatch.training import sb3
 
     torch.set_num_threads(1)
+    sys.path += [folder for folder in job["path"] if folder not in sys.path]
     for module in job["modules"]:
         import_module(module, directory=Path(job["directory"]))
     clerk = _Clerk([from_dict(run["config"]) for run in job["runs"]], job, send, stopping)
@@ -126,6 +129,11 @@ class _Clerk:
         config = self.configs[run]
         threshold = describe(config.env_id, config.env_kwargs).threshold
         return Recorder(RunFolder(Path(asked["folder"])), config, threshold, **beside)
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _listen(stop: threading.Event) -> None:

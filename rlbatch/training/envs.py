@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, SupportsFloat, cast
 
 import gymnasium
@@ -10,17 +11,19 @@ from gymnasium import spaces
 
 from rlbatch.config import RunConfig
 from rlbatch.environments import open_environment
+from rlbatch.errors import InputError
 from rlbatch.training.randomness import episode_seed, mix, stream_key
 
 _TWIN_STEPS = 200
-_WEAR_STEPS = 50
+_WEAR_EPISODES = 2
+_WEAR_STEPS = 2100
 
 
 class EnvironmentFailure(Exception):  # noqa: N818 - what it is, and the word that the outcome uses
     """An environment raised, or returned what it must not.
 
     Attributes:
-        where: reset, step, observation or reward.
+        where: make, reset, step, observation or reward.
         nonfinite: whether the cause is a value that is not finite.
     """
 
@@ -49,29 +52,36 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         except Exception as error:
             raise EnvironmentFailure("step", f"{error!r} after action {action!r}") from error
         _check_observation(self.env.observation_space, obs)
-        if not np.isfinite(float(reward)):
-            raise EnvironmentFailure("reward", f"{reward} after action {action!r}", nonfinite=True)
+        _check_reward(reward, action)
         return obs, reward, terminated, truncated, info
 
 
 def make_env(config: RunConfig, *, checked: bool = False) -> GuardedEnv:
-    """Returns a new guarded instance of the run's environment, with gymnasium's passive checker if `checked`."""
-    return GuardedEnv(open_environment(config.env_id, config.env_kwargs, checked=checked))
+    """Returns a new guarded instance of the run's environment, with gymnasium's passive checker if `checked`.
+
+    Raises:
+        EnvironmentFailure: it cannot be made, though the first one could.
+        RefusedError: its module was not named.
+    """
+    try:
+        return GuardedEnv(open_environment(config.env_id, config.env_kwargs, checked=checked))
+    except InputError as error:
+        raise EnvironmentFailure("make", str(error)) from error
 
 
 def resets_exactly(config: RunConfig) -> bool:
     """Tells whether `reset(seed)` restores the environment: a used instance and a fresh one go the same way.
 
-    Both are reset with one seed and take the same 200 random actions; the used one has wandered with another seed
-    before. Environments that keep state across resets fail this, and cannot be resumed or re-evaluated exactly by
-    reuse.
+    Both are reset with one seed and take the same 200 random actions; the used one has gone through two episodes of
+    another seed before (2,100 steps at most). Environments that keep state across resets fail this, and cannot be
+    resumed or re-evaluated exactly by reuse.
     """
     traces = []
     for wear in (True, False):
         env = make_env(config)
         try:
             if wear:
-                _wander(env, config, "wear", _WEAR_STEPS)
+                _wander(env, config, "wear", _WEAR_STEPS, _WEAR_EPISODES)
             traces.append(_wander(env, config, "twin", _TWIN_STEPS))
         finally:
             env.close()
@@ -88,11 +98,15 @@ def random_action(space: spaces.Space[Any], key: int, counter: int) -> Any:
     return (box.low + unit * (box.high - box.low)).astype(box.dtype)
 
 
-def _wander(env: gymnasium.Env[Any, Any], config: RunConfig, purpose: str, steps: int) -> list[bytes]:
-    """Takes random actions, resetting with fixed seeds; returns all that was seen."""
+def _wander(
+    env: gymnasium.Env[Any, Any], config: RunConfig, purpose: str, steps: int, episodes: int | None = None
+) -> list[bytes]:
+    """Takes random actions up to a number of steps or episodes, resetting with fixed seeds; returns what was seen."""
     key = stream_key(config.seed, purpose)
     seen, episode, ended = [], 0, True
     for step in range(steps):
+        if ended and episode == episodes:
+            break
         if ended:
             obs, _ = env.reset(seed=episode_seed(config.seed, purpose, episode))
             seen.append(_bytes(obs))
@@ -109,6 +123,15 @@ def _bytes(obs: Any) -> bytes:
     return np.asarray(obs).tobytes()
 
 
+def _check_reward(reward: Any, action: Any) -> None:
+    try:
+        finite = math.isfinite(float(reward))
+    except (TypeError, ValueError) as error:
+        raise EnvironmentFailure("reward", f"{reward!r} is not a number") from error
+    if not finite:
+        raise EnvironmentFailure("reward", f"{reward} after action {action!r}", nonfinite=True)
+
+
 def _check_observation(space: spaces.Space[Any], obs: Any) -> None:
     if isinstance(space, spaces.Dict):
         for key, part in space.spaces.items():
@@ -116,7 +139,10 @@ def _check_observation(space: spaces.Space[Any], obs: Any) -> None:
                 raise EnvironmentFailure("observation", f"lacks {key!r}")
             _check_observation(part, obs[key])
         return
-    array = np.asarray(obs)
+    try:
+        array = np.asarray(obs)
+    except ValueError as error:
+        raise EnvironmentFailure("observation", f"is not an array: {error}") from error
     if array.shape != (space.shape or ()):
         raise EnvironmentFailure("observation", f"has shape {array.shape}, its space says {space.shape}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

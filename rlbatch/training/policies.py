@@ -17,12 +17,13 @@ from stable_baselines3 import DQN, SAC
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.results import RunFolder
+from rlbatch.training.devices import available
 from rlbatch.training.evaluation import Evaluation, Evaluator
 from rlbatch.training.sb3 import build_model
 
 
-def load_model(config: RunConfig, weights_file: Path) -> DQN | SAC:
-    """Returns the run's model with its saved weights, on the CPU.
+def load_model(config: RunConfig, weights_file: Path, device: str = "cpu") -> DQN | SAC:
+    """Returns the run's model with its saved weights.
 
     Raises:
         InputError: the file is missing.
@@ -37,7 +38,7 @@ def load_model(config: RunConfig, weights_file: Path) -> DQN | SAC:
     except safetensors.SafetensorError as error:
         raise RefusedError(str(weights_file), f"is damaged: {error}") from error
     plain = replace(config, lr_schedule="constant", lr_warmup=0.0, buffer_size=config.n_envs)
-    model = build_model(plain, "cpu")
+    model = build_model(plain, device)
     log_ent_coef = weights.pop("log_ent_coef", None)
     try:
         model.policy.load_state_dict(weights)
@@ -48,8 +49,11 @@ def load_model(config: RunConfig, weights_file: Path) -> DQN | SAC:
     return model
 
 
-def evaluate_again(run: RunFolder) -> tuple[Evaluation, list[float]]:
-    """Repeats the last evaluation of a run; returns it and the recorded returns.
+def evaluate_again(run: RunFolder) -> tuple[Evaluation, dict[str, Any], bool]:
+    """Repeats the last evaluation of a run on the device it was trained on, or on the CPU where that is missing.
+
+    Returns:
+        The evaluation, the recorded row, and whether the device was the same: another one may give other bits.
 
     Raises:
         InputError: the run has no evaluation or no weights.
@@ -58,8 +62,10 @@ def evaluate_again(run: RunFolder) -> tuple[Evaluation, list[float]]:
     recorded = list(run.rows("eval"))
     if not recorded or run.result() is None:
         raise InputError(str(run.path), "is not finished", "run the same train command again")
-    played = _play(run, run.config(), len(recorded) - 1, "evaluation")
-    return played, recorded[-1]["returns"]
+    trained_on = str(run.record().get("device", "cpu"))
+    device = trained_on if trained_on in [known["device"] for known in available()] else "cpu"
+    played = _play(run, run.config(), len(recorded) - 1, "evaluation", device)
+    return played, recorded[-1], device == trained_on
 
 
 def evaluate_fresh(run: RunFolder, episodes: int) -> Evaluation:
@@ -89,11 +95,11 @@ def export(run: RunFolder, target: Path) -> str:
     return type(model).__name__
 
 
-def _play(run: RunFolder, config: RunConfig, number: int, purpose: str) -> Evaluation:
+def _play(run: RunFolder, config: RunConfig, number: int, purpose: str, device: str = "cpu") -> Evaluation:
     torch.set_num_threads(1)
     weights_file = run.policy_path.resolve()
     with _scratch():
-        model = load_model(config, weights_file)
+        model = load_model(config, weights_file, device)
         evaluator = Evaluator(config, reuse=False)
 
         def act(observations: Any) -> Any:

@@ -19,7 +19,7 @@ from torch import nn
 
 from rlbatch.config import RunConfig
 from rlbatch.environments import image_observations
-from rlbatch.errors import RlbatchError
+from rlbatch.errors import TemporaryError
 from rlbatch.rows import Ending, Row
 from rlbatch.training.envs import make_env
 from rlbatch.training.sb3_watch import Watch, never_started
@@ -70,7 +70,7 @@ def train(configs: Sequence[RunConfig], emit: Emit, commit: Commit, *, device: s
             if watch.stopped:
                 return
             ending = watch.ending()
-        except RlbatchError:  # the record cannot be written: not the run's doing
+        except TemporaryError:  # the record cannot be written: not the run's doing
             raise
         except Exception as error:  # noqa: BLE001 - whatever ends a run is its outcome, and the next run goes on
             ending = watch.failed(error) if watch is not None else never_started(error, time.monotonic() - started)

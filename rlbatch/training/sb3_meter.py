@@ -8,7 +8,10 @@ way is None.
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,16 +30,29 @@ _HEARD = {
 }
 
 
+def _timed(hook: Callable[..., None]) -> Callable[..., None]:
+    """Adds the time that a hook takes to its meter's, so that speeds can be told without it."""
+
+    def timed(self: Any, *args: Any) -> None:
+        started = time.perf_counter()
+        hook(self, *args)
+        self.meter.seconds += time.perf_counter() - started
+
+    return timed
+
+
 class Meter:
     """Accumulates what a model does; `take` returns the means since the last call.
 
     Attributes:
         updates: optimiser steps done.
+        seconds: what measuring has taken.
         nonfinite: what was first seen not finite ("loss", "q"), or None.
     """
 
     def __init__(self, model: DQN | SAC) -> None:
         self.updates = 0
+        self.seconds = 0.0
         self.nonfinite: str | None = None
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._counts: defaultdict[str, int] = defaultdict(int)
@@ -77,12 +93,14 @@ class Meter:
         get_samples = buffer._get_samples
 
         def watched(batch_inds: np.ndarray, env: Any = None) -> Any:
+            started = time.perf_counter()
             self.updates += 1
             stored = buffer.buffer_size if buffer.full else buffer.pos
             age = (buffer.pos - 1 - batch_inds) % stored
             self.add("batch/age_mean", float(age.mean()) * buffer.n_envs)
             if buffer.n_envs == 1:  # otherwise the environment indices are drawn inside, out of sight
                 self.add("batch/unique_fraction", len(np.unique(batch_inds)) / len(batch_inds))
+            self.seconds += time.perf_counter() - started
             self._batch = get_samples(batch_inds, env=env)
             return self._batch
 
@@ -111,70 +129,77 @@ class _DqnHooks:
     """Hooks of a DQN: in each update the target network runs first, then the online one, then the gradients arrive."""
 
     def __init__(self, meter: Meter, model: DQN) -> None:
-        self._meter = meter
+        self.meter = meter
         self._gamma = model.gamma
         self._max_grad_norm = model.max_grad_norm
         self._next_q: torch.Tensor | None = None
-        self._squares: list[torch.Tensor] = []
+        self._norms: list[torch.Tensor] = []
         model.q_net_target.register_forward_hook(self._on_target)
         model.q_net.register_forward_hook(self._on_online)
         for parameter in model.q_net.parameters():
             parameter.register_post_accumulate_grad_hook(self._on_gradient)
         model.policy.optimizer.register_step_pre_hook(self._on_step)
 
+    @_timed
     def _on_target(self, _module: Any, _inputs: Any, output: torch.Tensor) -> None:
         self._next_q = output.detach().max(dim=1, keepdim=True).values
 
+    @_timed
     def _on_online(self, _module: Any, _inputs: Any, output: torch.Tensor) -> None:
         if not torch.is_grad_enabled() or self._next_q is None:
             return  # acting or evaluating, not updating
-        batch = self._meter.batch
+        batch = self.meter.batch
         with torch.no_grad():
             q_values = output.detach().gather(1, batch.actions.long())
             discounts = self._gamma if batch.discounts is None else batch.discounts
             targets = batch.rewards + (1 - batch.dones) * discounts * self._next_q
-            self._meter.note_q(q_values)
-            self._meter.add("update/td_error", (q_values - targets).abs().mean().item())
+            self.meter.note_q(q_values)
+            self.meter.add("update/td_error", (q_values - targets).abs().mean().item())
         self._next_q = None
 
+    @_timed
     def _on_gradient(self, parameter: torch.Tensor) -> None:
-        if parameter.grad is not None:
-            self._squares.append(parameter.grad.detach().pow(2).sum())
+        if parameter.grad is not None:  # before clipping, which comes when all have arrived
+            self._norms.append(torch.linalg.vector_norm(parameter.grad.detach()))
 
+    @_timed
     def _on_step(self, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        norm = float(torch.stack(self._squares).sum().sqrt())
-        self._squares.clear()
-        self._meter.add("update/grad_norm", norm)
-        self._meter.add("update/clip_fraction", float(norm > self._max_grad_norm))
+        norm = torch.linalg.vector_norm(torch.stack(self._norms)).item()
+        self._norms.clear()
+        self.meter.add("update/grad_norm", norm)
+        self.meter.add("update/clip_fraction", float(norm > self._max_grad_norm))
 
 
 class _SacHooks:
     """Hooks of a SAC: the first critic pass of an update is on the batch's own actions, the second on the actor's."""
 
     def __init__(self, meter: Meter, model: SAC) -> None:
-        self._meter = meter
+        self.meter = meter
         self._seen: Any = None
         model.critic.register_forward_hook(self._on_critic)
         model.critic.optimizer.register_step_pre_hook(self._norm_of(model.critic, "update/grad_norm"))
         model.actor.optimizer.register_step_pre_hook(self._norm_of(model.actor, "update/actor_grad_norm"))
 
+    @_timed
     def _on_critic(self, _module: Any, _inputs: Any, outputs: tuple[torch.Tensor, ...]) -> None:
-        if not torch.is_grad_enabled() or self._meter.batch is self._seen:
+        if not torch.is_grad_enabled() or self.meter.batch is self._seen:
             return
-        self._seen = self._meter.batch
-        self._meter.note_q(torch.stack([q.detach() for q in outputs]))
+        self._seen = self.meter.batch
+        self.meter.note_q(torch.stack([q.detach() for q in outputs]))
         for q_values in outputs:
             q_values.register_hook(self._on_q_gradient)
 
+    @_timed
     def _on_q_gradient(self, gradient: torch.Tensor) -> None:
         """The loss is ½ mean (q − y)², so its gradient by q is (q − y)/B: the TD error, exactly."""
-        self._meter.add("update/td_error", gradient.abs().sum().item())
+        self.meter.add("update/td_error", gradient.abs().sum().item())
 
     def _norm_of(self, network: torch.nn.Module, tag: str) -> Any:
         parameters = [p for p in network.parameters() if p.requires_grad]
 
-        def hook(_optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        @_timed
+        def hook(self: _SacHooks, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
             gradients = [p.grad for p in parameters if p.grad is not None]
-            self._meter.add(tag, float(torch.nn.utils.get_total_norm(gradients)))
+            self.meter.add(tag, torch.nn.utils.get_total_norm(gradients).item())
 
-        return hook
+        return partial(hook, self)

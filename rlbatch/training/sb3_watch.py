@@ -43,7 +43,8 @@ class Watch(BaseCallback):
         self._emit = emit
         self._commit = commit
         self._started = time.monotonic()
-        self.resume_exact = resets_exactly(config)
+        with _kept_generators():
+            self.resume_exact = resets_exactly(config)
         self._evaluator = Evaluator(config, reuse=self.resume_exact)
         self._evaluation_seconds = 0.0
         self._train_points = list(grid_points(config.total_timesteps, config.log_points))
@@ -153,24 +154,24 @@ class Watch(BaseCallback):
         self._last = (timesteps, updates, clock)
         values: dict[str, float | None] = {tag: self.meter.take(tag) for tag in TRAIN_TAGS[self.config.algo]}
         episodes, self._episodes = self._episodes, []
-        ratio = updated / steps if steps else 0.0
+        samples = updated * self.config.batch_size
         on_gpu = self._agent.device.type == "cuda"
         return values | {
             "rollout/return_mean": float(np.mean([r for r, _ in episodes])) if episodes else None,
             "rollout/length_mean": float(np.mean([n for _, n in episodes])) if episodes else None,
             "rollout/episodes": len(episodes),
-            "batch/replay_ratio": ratio,
-            "batch/replays_per_transition": ratio * self.config.batch_size,
-            "cost/env_steps_per_s": steps / spent,
-            "cost/updates_per_s": updated / spent,
-            "cost/samples_per_s": updated * self.config.batch_size / spent,
+            "batch/replay_ratio": updated / steps if steps else None,  # two grid points at one vector step
+            "batch/replays_per_transition": samples / steps if steps else None,
+            "cost/env_steps_per_s": steps / spent if steps else None,
+            "cost/updates_per_s": updated / spent if steps else None,
+            "cost/samples_per_s": samples / spent if steps else None,
             "cost/process_memory_mb": self._process.memory_info().rss / 2**20,
             "cost/gpu_memory_mb": torch.cuda.max_memory_allocated(self._agent.device) / 2**20 if on_gpu else None,
         }
 
     def _clock(self) -> float:
-        """Seconds of training, evaluations excluded."""
-        return time.monotonic() - self._started - self._evaluation_seconds
+        """Seconds of training, without evaluations and without what measuring takes."""
+        return time.monotonic() - self._started - self._evaluation_seconds - self.meter.seconds
 
 
 def never_started(error: Exception, seconds: float) -> Ending:
@@ -197,7 +198,8 @@ def _evidence(error: Exception) -> str:
 def _outcome_of(error: Exception) -> str:
     if isinstance(error, EnvironmentFailure):
         return "env_error"
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+    allocation = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's own, on the CPU
+    if allocation or isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return "out_of_memory"
     return "crashed"
 

@@ -75,11 +75,11 @@ NUMBERS = [
         *((word, "not a whole number") for word in ("1e6", "50_000", "", "abc", "٣", "50000.0", "10k", " 5000")),
         *((word, "allowed is 1 to") for word in ("0", "-5", "1000000000001", "99999999999999999999")),
     ),
-    ((*CARTPOLE, "--steps", "10"), ("total_timesteps", "no update would happen", "raise --steps", "learning_starts")),
-    ((*CARTPOLE, "--batch", "4096"), ("batch_size", "learning_starts 2048", "--set learning_starts=4096")),
+    ((*CARTPOLE, "--steps", "10"), ("--steps", "no update would happen", "raise --steps", "learning_starts")),
+    ((*CARTPOLE, "--batch", "4096"), ("--batch", "learning_starts 2048", "--set learning_starts=4096")),
     (
         (*CARTPOLE, "--batch", "2048", "--set", "buffer_size=100"),
-        ("batch_size", "buffer_size 100", "--set buffer_size=2048"),
+        ("--batch", "buffer_size 100", "--set buffer_size=2048"),
     ),
     ((*CARTPOLE, "--batch", "2^0..2^11", "--seeds", "1000"), ("--seeds", "12,000 runs are more than 10,000")),
 ]
@@ -268,7 +268,7 @@ CHOICES = [
         "--device", *((word, "allowed: auto, cpu, cuda") for word in ("tpu", "cuda:-1", "cuda:x", "CUDA", "", "cuda:²"))
     ),
     *(
-        ((*CARTPOLE, option, value), (option.lstrip("-").replace("-", "_"), said))
+        ((*CARTPOLE, option, value), (option, said))
         for option, value, said in (
             ("--match", "sample", "did you mean samples?"),
             ("--match", "", "not one of updates, samples"),
@@ -281,14 +281,14 @@ CHOICES = [
             ("--engine", "jax", "not one of sb3"),
         )
     ),
-    ((*CARTPOLE, "--match", "samples", "--batch", "2053"), ("batch_size", "2053", "2048 and 2112")),
+    ((*CARTPOLE, "--match", "samples", "--batch", "2053"), ("--batch", "2053", "2048 and 2112")),
     (
         (*CARTPOLE, "--match", "samples", "--set", "train_freq=4", "--set", "gradient_steps=4"),
         ("match", "burst", "use --match updates"),
     ),
     (
         (*CARTPOLE, "--match", "samples", "--lr-rule", "adam-sde", "--batch", "1024"),
-        ("lr_rule", "stay below 10 times lr_reference_batch"),
+        ("--lr-rule", "stay below 10 times lr_reference_batch"),
     ),
 ]
 

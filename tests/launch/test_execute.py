@@ -30,6 +30,16 @@ TINY: dict[str, Any] = {
     "n_eval_episodes": 2,
     "log_points": 5,
 }
+FORKING = """
+import gymnasium, os, probes, time
+class Forking(probes.Probe):
+    def __init__(self):
+        super().__init__(length=10)
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+gymnasium.register("Forking-v0", entry_point=Forking)
+"""
 DYING = """
 import ctypes, gymnasium, os, probes
 class Dying(probes.Probe):
@@ -98,6 +108,30 @@ def test_a_tampered_run_is_refused_before_anything_starts(tmp_path: Path) -> Non
         execute([run], experiment, ignore)
 
 
+@pytest.mark.usefixtures("in_process")
+def test_a_foreign_folder_in_a_runs_place_is_refused_and_the_plan_stays(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "e")
+    (run,) = plan()
+    execute([run], experiment, ignore)
+    folder, before = experiment.run(run.config), files(experiment.path)
+    other = json.loads(folder.result_path.read_text()) | {"run_id": "0" * 16}
+    kept = folder.result_path.read_text()
+    for damage in ("other result", "{}", "no config", "link"):
+        if damage == "no config":
+            folder.config_path.unlink()
+        elif damage == "link":
+            folder.path.rename(tmp_path / "elsewhere")
+            folder.path.symlink_to(tmp_path / "elsewhere")
+        else:
+            folder.result_path.write_text(json.dumps(other) if damage == "other result" else damage)
+        plan_before = experiment.plan_path.read_bytes()
+        with pytest.raises((RefusedError, InputError)):
+            execute([run, *plan(seeds=(7,))], experiment, ignore)
+        assert experiment.plan_path.read_bytes() == plan_before
+        folder.result_path.write_text(kept)
+    assert before[str(experiment.plan_path)] == experiment.plan_path.read_bytes()
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:-1", "gpu"])
 def test_an_unknown_device_is_bad_input_and_nothing_is_written(tmp_path: Path, device: str) -> None:
     with pytest.raises(InputError, match="--device"):
@@ -152,6 +186,25 @@ def test_a_worker_that_dies_costs_one_run_and_the_next_goes_on(tmp_path: Path, h
     assert ("SIGSEGV" if how == "segfault" else "exit code 0") in first.result["reason"]
     assert first.folder.error_path.exists()
     assert second.result["outcome"] == "ok"
+
+
+def test_a_process_that_an_environment_forked_does_not_keep_the_driver(tmp_path: Path) -> None:
+    Path("forking.py").write_text(FORKING)
+    import_module("forking")
+    experiment = Experiment(tmp_path / "e")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    try:
+        planned = plan("forking:Forking-v0", total_timesteps=100)
+        started = time.monotonic()
+        (outcome,) = execute(planned, experiment, ignore, modules=["forking"])
+    finally:
+        del os.environ["PYTHONPATH"]
+        for child in psutil.process_iter(["cmdline"]):
+            if "rlbatch.launch.worker" in (child.info["cmdline"] or ()) and child.ppid() == 1:
+                child.kill()
+    assert outcome.result["outcome"] == "ok"
+    assert time.monotonic() - started < 40
+    assert not experiment.locked()
 
 
 def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(tmp_path: Path) -> None:

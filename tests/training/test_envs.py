@@ -24,6 +24,8 @@ def config(env_id: str, algo: str = "dqn", **kwargs: Any) -> RunConfig:
         ("nan observation", "observation", True),
         ("shape", "observation", False),
         ("nan reward", "reward", True),
+        ("no reward", "reward", False),
+        ("ragged", "observation", False),
     ],
 )
 def test_misbehaviour_becomes_a_failure_that_says_where(how: str, where: str, nonfinite: bool) -> None:
@@ -58,6 +60,7 @@ def test_a_guarded_environment_goes_the_same_way_as_a_bare_one() -> None:
         ("HalfCheetah-v5", "sac", True),
         ("Probe/Noisy-v0", "dqn", True),
         ("Probe/Sticky-v0", "dqn", False),
+        ("Probe/Level-v0", "dqn", False),
     ],
 )
 def test_the_twin_test_finds_state_kept_across_resets(env_id: str, algo: str, exact: bool) -> None:

@@ -20,7 +20,7 @@ from rlbatch.training.policies import evaluate_again, evaluate_fresh, export, lo
 
 def recorded(path: Path, config: RunConfig) -> RunFolder:
     folder = RunFolder(path)
-    record = Recorder(folder, config, None, notes=[])
+    record = Recorder(folder, config, None, device="cpu")
 
     def emit(run: int, report: Any) -> None:
         record.finish(report) if isinstance(report, Ending) else record.emit(report)
@@ -48,13 +48,15 @@ def sac_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.mark.parametrize("run", ["dqn_run", "sac_run"])
 def test_the_last_evaluation_is_reproduced_to_the_last_digit(run: str, request: pytest.FixtureRequest) -> None:
-    played, noted = evaluate_again(request.getfixturevalue(run))
-    assert played.returns == noted
+    played, row, same_device = evaluate_again(request.getfixturevalue(run))
+    assert played.returns == row["returns"]
+    assert played.values()["eval/return_mean"] == row["eval/return_mean"]
+    assert same_device
 
 
 def test_fresh_episodes_are_others(dqn_run: RunFolder) -> None:
     assert len(evaluate_fresh(dqn_run, 7).returns) == 7
-    assert evaluate_fresh(dqn_run, 4).returns != evaluate_again(dqn_run)[1]
+    assert evaluate_fresh(dqn_run, 4).returns != evaluate_again(dqn_run)[0].returns
 
 
 @pytest.mark.parametrize(("run", "kind"), [("dqn_run", DQN), ("sac_run", SAC)])

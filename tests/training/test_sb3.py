@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import probes
 import pytest
 import torch
 from stable_baselines3 import DQN, SAC
@@ -82,8 +83,9 @@ def alone(config: RunConfig, n_envs: int = 1) -> DQN | SAC:
         dqn(buffer_size=150),
         sac(),
         sac(n_steps=2, gradient_steps=2, seed=3),
+        dqn("Probe/Careless-v0"),
     ],
-    ids=["dqn", "n-step bursts", "two environments", "small buffer", "sac", "sac n-step"],
+    ids=["dqn", "n-step bursts", "two environments", "small buffer", "sac", "sac n-step", "global draws"],
 )
 def test_the_weights_are_those_of_stable_baselines3_alone(config: RunConfig) -> None:
     reference = alone(config, config.n_envs).policy.state_dict()
@@ -207,7 +209,6 @@ def values_of(config: RunConfig, *observations: float) -> list[float]:
     ("how", "where"), [("raise", None), ("shape", None), ("nan observation", "observation"), ("nan reward", "reward")]
 )
 def test_a_broken_environment_ends_its_run_with_evidence(how: str, where: str | None) -> None:
-    # resets_exactly takes 200 steps in each of its instances
     broken = dqn("Probe/Broken-v0", env_kwargs={"how": how, "at": 300}, total_timesteps=600)
     first, second = train(broken, dqn(total_timesteps=200))
     ending = first[-1]
@@ -219,6 +220,32 @@ def test_a_broken_environment_ends_its_run_with_evidence(how: str, where: str | 
     assert (ending.first_nonfinite or {}).get("where") == where
     assert isinstance(second[-1], Ending)
     assert second[-1].outcome == "ok"
+
+
+def test_an_environment_that_cannot_be_made_any_more_ends_its_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes.Scarce, "made", 0)
+    first, second = train(dqn("Probe/Scarce-v0"), dqn(total_timesteps=200))
+    ending, after = first[-1], second[-1]
+    assert isinstance(ending, Ending)
+    assert isinstance(after, Ending)
+    assert (ending.outcome, after.outcome) == ("env_error", "ok")
+    assert "no licence left" in ending.reason
+
+
+def test_torch_without_memory_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes")
+
+    monkeypatch.setattr(sb3, "build_model", full)
+    assert ending_of(dqn()).outcome == "out_of_memory"
+
+
+def test_rates_over_no_steps_are_null() -> None:
+    rows = rows_of(dqn(n_envs=64, train_freq=1, learning_starts=64, total_timesteps=320, log_points=10), "train")
+    rates = [row.values["batch/replay_ratio"] for row in rows]
+    assert rates[0] == 0.0  # the first 64 steps are warm-up
+    assert None in rates
+    assert {rate for rate in rates[1:] if rate is not None} == {1 / 64}
 
 
 def test_an_infinite_loss_is_a_divergence_with_its_step() -> None:
