@@ -64,14 +64,14 @@ def samples_schedule(schedule: Schedule, preset_batch: int, batch_size: int, n_e
     Raises:
         InputError: the schedule is a burst, or f would have to grow more than 64-fold.
     """
+    updates = schedule.gradient_steps if schedule.gradient_steps > 0 else schedule.train_freq * n_envs
     if schedule.train_freq > 1 and schedule.gradient_steps != 1:
+        ratio = updates / (schedule.train_freq * n_envs)
         raise InputError(
             "match",
-            f"samples needs an even schedule, not bursts of {schedule.gradient_steps} updates "
-            f"every {schedule.train_freq} steps",
-            "set train_freq or gradient_steps to 1, or use --match updates",
+            f"samples needs an even schedule, not bursts of {updates} updates every {schedule.train_freq} steps",
+            f"--set replay_ratio={ratio:g} spreads them evenly",
         )
-    updates = schedule.gradient_steps if schedule.gradient_steps > 0 else schedule.train_freq * n_envs
     stretch = _stretch(updates * preset_batch, batch_size)
     if stretch > MAX_STRETCH:
         near = _nearest_batches(updates * preset_batch, batch_size)
@@ -172,7 +172,9 @@ def warnings_of(config: RunConfig, *, warm_up_from_zoo: bool = False) -> list[st
                 f"{size} is larger than learning_starts {warm_up}, so the first batches would repeat transitions",
                 f"--set learning_starts={size}",
             )
-        notes.append("warm-up smaller than the batch")
+        notes.append(
+            f"warm-up smaller than the batch: the first batches of {size} repeat some of {warm_up} transitions"
+        )
     if count_updates(config) == 0:
         raise InputError(
             "total_timesteps",

@@ -57,7 +57,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Returns the known name closest to `name` as a hint ("did you mean X?"), or the empty string."""
     known = list(known)
     folded = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)
     return f"did you mean {folded[close[0]]}?" if close else ""
 
 

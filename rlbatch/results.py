@@ -121,6 +121,8 @@ class RunFolder:
     def status(self) -> str:
         """Returns the outcome of a finished run, "partial" for a started one, "planned" otherwise."""
         result = self.result()
+        if result is not None and not self.exists():
+            raise InputError(str(self.path), "holds a result but no config.json")
         if result is not None:
             return str(result["outcome"])
         return "partial" if self.exists() else "planned"

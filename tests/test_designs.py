@@ -165,5 +165,7 @@ def test_hazards_of_the_batch_size_are_refused(values: dict[str, int], field: st
 
 
 def test_a_zoo_warm_up_smaller_than_the_batch_is_recorded_instead() -> None:
-    assert warnings_of(config(batch_size=101), warm_up_from_zoo=True) == ["warm-up smaller than the batch"]
+    assert warnings_of(config(batch_size=101), warm_up_from_zoo=True) == [
+        "warm-up smaller than the batch: the first batches of 101 repeat some of 100 transitions"
+    ]
     assert warnings_of(config()) == []

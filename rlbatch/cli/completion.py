@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from rlbatch.cli import options
+from rlbatch.cli import options, types
 from rlbatch.errors import InputError
 
 _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("shell", metavar="bash|zsh|fish")
+@click.argument("shell", metavar="bash|zsh|fish", type=types.word(*_SHELLS))
 def command(shell: str) -> None:
     """Print the completion script of a shell.
 

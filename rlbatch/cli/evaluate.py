@@ -13,7 +13,7 @@ from rlbatch.values import Integer
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("run")
+@click.argument("run", type=types.Parsed("run", str, "dir"))
 @options.option(
     "--episodes",
     type=types.integer(Integer(1, 1000)),
@@ -50,7 +50,9 @@ def _tell(as_json: bool, told: dict[str, Any], code: int) -> int:
     spread = f"min {number(told['eval/return_min'])}, max {number(told['eval/return_max'])}"
     click.echo(f"return {told['eval/return_mean']!r} ({spread}, length {number(told['eval/length_mean'])})")
     if "same" in told:
-        verdict = "the same" if told["same"] else "DIFFERENT"
+        verdict = (
+            "the same in every episode" if told["same"] else "DIFFERENT: has the environment or a version changed?"
+        )
         device = "" if told["same_device"] else "; trained on a device that is not here, which may give other bits"
-        click.echo(f"recorded {told['recorded']!r}: {verdict} in every episode{device}")
+        click.echo(f"recorded {told['recorded']!r}: {verdict}{device}")
     return code

@@ -9,11 +9,11 @@ from rlbatch.cli.show import find_run
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("run")
+@click.argument("run", type=types.Parsed("run", str, "dir"))
 @options.option(
     "--to",
     "target",
-    type=types.Parsed("file", types.read_path),
+    type=types.Parsed("file", types.read_path, "file"),
     required=True,
     group="Output",
     help="File to write; must not exist.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rlbatch.cli import options
+from rlbatch.cli import options, types
 from rlbatch.cli.output import echo_json, echo_table, number
 from rlbatch.errors import InputError, RlbatchError, nearest
 
@@ -16,8 +16,8 @@ Listing = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("kind", metavar="envs|presets|runs")
-@click.argument("folder", required=False)
+@click.argument("kind", metavar="envs|presets|runs", type=types.word("envs", "presets", "runs"))
+@click.argument("folder", required=False, type=types.Parsed("folder", str, "dir"))
 @options.output_options
 def command(kind: str, folder: str | None, as_json: bool) -> None:
     """List the listed environments, the presets, or the runs in FOLDER (RLBATCH_OUT or ./results if not given)."""
@@ -81,12 +81,13 @@ def _runs(folder: str | None) -> Listing:
         try:
             config, result = run.config(), run.result()
         except RlbatchError as error:
-            rows.append(("", "", None, None, "unreadable", None, None, str(error)))
+            rows.append(("", "", None, None, None, "", "unreadable", None, None, str(error)))
             continue
         final = result["final"] if result is not None else {}
-        scores = (final.get("return_mean"), final.get("auc"))
-        rows.append((config.env_id, config.algo, config.batch_size, config.seed, run.status(), *scores, str(run.path)))
-    return ("env", "algo", "batch_size", "seed", "status", "return_mean", "auc", "folder"), rows
+        arm = (config.env_id, config.algo, config.batch_size, config.learning_rate, config.seed, config.arm_id[:8])
+        rows.append((*arm, run.status(), final.get("return_mean"), final.get("auc"), str(run.path)))
+    headings = ("env", "algo", "batch_size", "learning_rate", "seed", "arm", "status", "return_mean", "auc", "folder")
+    return headings, rows
 
 
 def _numbers(rows: Sequence[Sequence[Any]]) -> list[int]:

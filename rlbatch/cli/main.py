@@ -96,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except RlbatchError as error:
         return _tell(error, as_json)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns a broken pipe into an exit of its own
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: nothing more can be said
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is told, not swallowed

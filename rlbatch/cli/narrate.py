@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,9 @@ def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mappi
         f"{plural(cost.eval_episodes, 'evaluation episode')}; "
         f"replay memory {size(cost.replay_bytes)}, about {size(cost.disk_bytes)} on disk"
     )
-    click.echo(f"  into {experiment.path}")
+    finished = sum(experiment.run(config).result() is not None for config in configs)
+    left = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
+    click.echo(f"  into {experiment.path}{left}")
     newer = newer_version(configs[0].env_id)
     notes = [f"{newer} is a newer version of this environment"] if newer is not None else []
     for note in dict.fromkeys([*notes, *(note for run in planned for note in run.notes)]):
@@ -86,6 +89,10 @@ def conclude(outcomes: Sequence[Outcome], experiment: Experiment, given: Mapping
     old = sum(not o.new for o in outcomes)
     if old:
         click.echo(f"{plural(old, 'run')} already finished, not trained again")
+    for module in dict.fromkeys(name for o in outcomes for name in o.changed):
+        click.echo(
+            f"note: {module} has changed since finished runs were trained with it; a new --name trains them again"
+        )
     for outcome in outcomes:
         click.echo(result_line(outcome))
     bad = [o for o in outcomes if o.result["outcome"] not in GOOD_OUTCOMES]
@@ -93,7 +100,7 @@ def conclude(outcomes: Sequence[Outcome], experiment: Experiment, given: Mapping
         click.echo(
             f"{plural(len(bad), 'run')} failed: {bad[0].folder.error_path} tells why; --retry-failed trains again"
         )
-    click.echo(f"look: rlbatch tensorboard {experiment.path}")
+    click.echo(f"look: rlbatch tensorboard {shlex.quote(str(experiment.path))}")
 
 
 def result_line(outcome: Outcome) -> str:

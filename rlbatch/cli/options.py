@@ -75,7 +75,7 @@ def out_option(command: F) -> F:
     """Adds --out, the folder of all experiments."""
     return option(
         "--out",
-        type=Parsed("folder", read_path),
+        type=Parsed("folder", read_path, "dir"),
         envvar="RLBATCH_OUT",
         show_envvar=True,
         default="results",

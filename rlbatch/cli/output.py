@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,8 @@ from rich.table import Table
 
 from rlbatch.errors import printable
 
+_WIDEST = 1000
+
 
 def echo_json(command: str, content: Mapping[str, Any]) -> None:
     """Prints the one object of a command's --json."""
@@ -20,15 +21,16 @@ def echo_json(command: str, content: Mapping[str, Any]) -> None:
 
 
 def echo_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> None:
-    """Prints rows under headings; columns named by index in `right` are aligned right. Only the last column wraps."""
+    """Prints rows under headings; columns named by index in `right` are aligned right.
+
+    A table has its natural width: on a narrow terminal the terminal wraps its lines, but nothing is cut.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
-        last = index == len(headings) - 1
-        table.add_column(heading, justify="right" if index in right else "left", no_wrap=not last, overflow="fold")
+        table.add_column(heading, justify="right" if index in right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(printable(str(cell)) for cell in row))
-    interactive = sys.stdout.isatty()
-    Console(width=None if interactive else 300, highlight=False, markup=False).print(table)
+    Console(width=_WIDEST, highlight=False, markup=False).print(table, crop=False)
 
 
 def number(value: Any) -> str:

@@ -93,7 +93,8 @@ class _Pace:
     def text(self) -> str:
         """Returns speed and time left."""
         speed = self.speed()
-        return "" if speed is None else f"{speed:,.0f} steps/s, {duration(self.left / speed)} left"
+        scope = " in all" if len(self.configs) > 1 else ""
+        return "" if speed is None else f"{speed:,.0f} steps/s, {duration(self.left / speed)} left{scope}"
 
 
 class _Lines(_Nothing):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbatch.cli import options
+from rlbatch.cli import options, types
 from rlbatch.cli.output import duration, echo_json, number
 from rlbatch.errors import InputError, printable
 
@@ -17,7 +18,7 @@ _SHOWN = 10
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("run")
+@click.argument("run", type=types.Parsed("run", str, "dir"))
 @options.output_options
 def command(run: str, as_json: bool) -> None:
     """Show a run: its result, its last evaluations, and every setting with its origin.
@@ -62,7 +63,7 @@ def _show_making(record: dict[str, Any]) -> None:
     made = _object(record.get("provenance"))
     versions = ", ".join(f"{name} {v}" for name, v in _object(made.get("versions")).items() if v is not None)
     click.echo(printable(f"preset: {record.get('preset_source', 'unknown')}"))
-    command_line = " ".join(map(str, made.get("argv") or ["unknown"]))
+    command_line = shlex.join(map(str, made.get("argv") or ["unknown"]))
     click.echo(printable(f"made: {made.get('created', 'unknown')} on {record.get('device')} by {command_line}"))
     click.echo(printable(f"with: {versions}"))
 
@@ -84,7 +85,7 @@ def _show_result(result: dict[str, Any] | None) -> None:
     click.echo(
         f"return {number(final['return_mean'])} (last evaluation), best {number(final['best'])}, "
         f"area {number(final['auc'])}, steps to threshold {number(final['steps_to_threshold'])}, "
-        f"deepest drawdown {number(final['drawdown_max'])}, dispersion {number(final['dispersion'])}"
+        f"largest drawdown {number(final['drawdown_max'])}, dispersion {number(final['dispersion'])}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rlbatch.cli import options
+from rlbatch.cli import options, types
 from rlbatch.cli.output import echo_json, echo_table, plural
 from rlbatch.errors import InputError
 
@@ -18,7 +18,7 @@ _COLUMNS = (*_DONE, "failed", "partial", "running", "planned")
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("folder", required=False)
+@click.argument("folder", required=False, type=types.Parsed("folder", str, "dir"))
 @options.output_options
 def command(folder: str | None, as_json: bool) -> None:
     """Show what an experiment folder, or every experiment below a folder, holds: done, failed, partial, planned.

@@ -23,7 +23,7 @@ LINK = f"?runColorGroup=regex:(b%5Cd%2B)&smoothing=0&pinnedCards={_CARDS}#timese
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("folder", required=False)
+@click.argument("folder", required=False, type=types.Parsed("folder", str, "dir"))
 @options.option(
     "--port",
     type=types.integer(Integer(0, 65535)),

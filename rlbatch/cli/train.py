@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     "--algo",
     default="auto",
     show_default=True,
+    type=types.word("auto", "dqn", "sac"),
     metavar="auto|dqn|sac",
     group="Experiment",
     help="auto: dqn for Discrete actions, sac for Box actions.",
@@ -68,18 +69,21 @@ if TYPE_CHECKING:
 )
 @options.option(
     "--match",
+    type=types.word("updates", "samples"),
     metavar="updates|samples",
     group="Experiment",
     help="What is held fixed per env step while the batch varies.  [default: updates]",
 )
 @options.option(
     "--lr-rule",
+    type=types.word("none", "sqrt", "linear", "adam-sde"),
     metavar="none|sqrt|linear|adam-sde",
     group="Experiment",
     help="How the learning rate follows the batch.  [default: none]",
 )
 @options.option(
     "--preset",
+    type=types.word("neutral", "zoo"),
     metavar="neutral|zoo",
     group="Experiment",
     help="Where unnamed hyperparameters come from.  [default: neutral]",
@@ -87,13 +91,14 @@ if TYPE_CHECKING:
 @options.option(
     "--set",
     "settings",
-    type=types.Parsed("field=value", types.read_setting),
+    type=types.Parsed("field=value", types.read_setting, types.setting_names),
     multiple=True,
     group="Experiment",
     help="Any setting, the value as JSON: --set learning_rate=0.001 --set net_arch=[64,64].",
 )
 @options.option(
     "--engine",
+    type=types.word("sb3"),
     metavar="sb3",
     group="Resources",
     help="Who trains: sb3, Stable-Baselines3's own classes.  [default: sb3]",
@@ -102,6 +107,7 @@ if TYPE_CHECKING:
     "--device",
     default="auto",
     show_default=True,
+    type=types.word("auto", "cpu", "cuda"),
     metavar="auto|cpu|cuda[:n]",
     group="Resources",
     help="auto: a GPU for image observations, else the CPU.",
@@ -171,7 +177,9 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
         planned = expand(request)
     first = planned[0].config
     default_name = f"{first.env_id}-{first.algo}".replace("/", "+").replace(":", "++")
-    experiment = experiment_at(Path(given["out"]), default_name if given["name"] is None else given["name"])
+    experiment = experiment_at(
+        Path(given["out"]).expanduser(), default_name if given["name"] is None else given["name"]
+    )
     with told_by_option(request):
         check(planned, experiment, given["device"])
     return list(modules), planned, experiment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -24,11 +24,15 @@ class Parsed(click.ParamType[Any]):
     Args:
         name: the kind, shown in help.
         read: turns the word into the value.
+        completes: what the shell offers: "dir" or "file", or a function that returns the possible words.
     """
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    def __init__(
+        self, name: str, read: Callable[[str], Any], completes: str | Callable[[], Iterable[str]] = lambda: ()
+    ) -> None:
         self.name = name
         self._read = read
+        self._completes = completes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Reads the word; fails as click does."""
@@ -38,6 +42,17 @@ class Parsed(click.ParamType[Any]):
             return self._read(value)
         except ValueError as error:
             self.fail(printable(str(error)), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Returns what the word may become."""
+        if isinstance(self._completes, str):
+            return [CompletionItem(incomplete, type=self._completes)]
+        return [CompletionItem(name) for name in self._completes() if name.startswith(incomplete)]
+
+
+def word(*choices: str) -> Parsed:
+    """Returns a parameter type for any text, of which the shell offers the known choices."""
+    return Parsed("|".join(choices), str, lambda: choices)
 
 
 class EnvironmentId(click.ParamType[str]):
@@ -111,6 +126,13 @@ def read_setting(word: str) -> tuple[str, Any]:
 def read_object(word: str) -> dict[str, Any]:
     """Reads a JSON object."""
     return mapping(from_json(word))
+
+
+def setting_names() -> list[str]:
+    """Returns how a shell may begin a --set."""
+    from rlbatch.config import SETTINGS
+
+    return [f"{name}=" for name in SETTINGS]
 
 
 def read_path(word: str) -> str:

@@ -21,7 +21,7 @@ from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import local
 from rlbatch.launch.estimate import replay_bytes
-from rlbatch.launch.provenance import provenance, without_secrets
+from rlbatch.launch.provenance import file_hash, provenance, without_secrets
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
 
 Report = Callable[[dict[str, Any]], None]
@@ -37,12 +37,14 @@ class Outcome:
         folder: where its record lies.
         result: what result.json says.
         new: whether it was trained by this command.
+        changed: modules of the user's whose file is another one than when the run was trained.
     """
 
     planned: PlannedRun
     folder: RunFolder
     result: dict[str, Any]
     new: bool
+    changed: tuple[str, ...] = ()
 
 
 def execute(
@@ -77,7 +79,7 @@ def execute(
     with experiment.lock() as lock:
         experiment.add_plan([run.config for run in planned], argv)
         todo = [i for i, run in enumerate(planned) if _is_left(experiment.run(run.config), retry_failed)]
-        jobs = [_job(planned[i], experiment, argv) for i in todo]
+        jobs = [_job(planned[i], experiment, provenance(argv, modules)) for i in todo]
         if jobs:
             local.train(
                 jobs,
@@ -87,7 +89,7 @@ def execute(
                 device=device,
                 modules=modules,
             )
-    return [_outcome(experiment.run(run.config), run, i in todo) for i, run in enumerate(planned)]
+    return [_outcome(experiment.run(run.config), run, i in todo, modules) for i, run in enumerate(planned)]
 
 
 def check(planned: Sequence[PlannedRun], experiment: Experiment, device: str) -> None:
@@ -163,18 +165,21 @@ def _is_left(folder: RunFolder, retry_failed: bool) -> bool:
     return result is None or (retry_failed and result["outcome"] not in GOOD_OUTCOMES)
 
 
-def _job(run: PlannedRun, experiment: Experiment, argv: Sequence[str]) -> local.Job:
+def _job(run: PlannedRun, experiment: Experiment, made: dict[str, Any]) -> local.Job:
     beside = {
         "origins": run.origins,
         "preset_source": run.preset_source,
         "notes": run.notes,
-        "provenance": provenance(argv),
+        "provenance": made,
     }
     return local.Job(run.config, experiment.run(run.config), beside)
 
 
-def _outcome(folder: RunFolder, run: PlannedRun, new: bool) -> Outcome:
+def _outcome(folder: RunFolder, run: PlannedRun, new: bool, modules: Sequence[str]) -> Outcome:
     result = folder.result()
     if result is None:
         raise TemporaryError(str(folder.path), "has no result", "run the same command again")
-    return Outcome(run, folder, result, new)
+    made = folder.record().get("provenance")
+    known = made.get("modules", {}) if isinstance(made, dict) else {}
+    changed = tuple(name for name in modules if not new and name in known and known[name] != file_hash(name))
+    return Outcome(run, folder, result, new, changed)

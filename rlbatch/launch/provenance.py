@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 PACKAGES = (
@@ -25,15 +28,22 @@ PACKAGES = (
 )
 
 
-def provenance(argv: Sequence[str]) -> dict[str, Any]:
-    """Returns what config.json keeps of how a run was made."""
+def provenance(argv: Sequence[str], modules: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns what config.json keeps of how a run was made; `modules` are those of the user's, already imported."""
     return {
         "argv": list(argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
+        "modules": {name: file_hash(name) for name in modules},
         "platform": platform.platform(),
         "git_commit": git_commit(),
     }
+
+
+def file_hash(module: str) -> str | None:
+    """Returns 16 hex digits of the SHA-256 of an imported module's file, or None for one without a file."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
 
 
 @functools.cache

@@ -284,7 +284,7 @@ CHOICES = [
     ((*CARTPOLE, "--match", "samples", "--batch", "2053"), ("--batch", "2053", "2048 and 2112")),
     (
         (*CARTPOLE, "--match", "samples", "--set", "train_freq=4", "--set", "gradient_steps=4"),
-        ("match", "burst", "use --match updates"),
+        ("--match", "burst", "--set replay_ratio=1"),
     ),
     (
         (*CARTPOLE, "--match", "samples", "--lr-rule", "adam-sde", "--batch", "1024"),

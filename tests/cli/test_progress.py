@@ -45,7 +45,7 @@ def test_pace_counts_what_all_runs_have_left(clock: Clock) -> None:
     clock.now = 2.0
     pace.hear({"type": "train", "run": 0, "timesteps": 400})
     assert (pace.taken, pace.left) == (400, 1600)
-    assert pace.text() == "150 steps/s, 11 s left"
+    assert pace.text() == "150 steps/s, 11 s left in all"
     pace.hear(finished(0))
     assert (pace.taken, pace.left) == (1000, 1000)
     pace.hear({"type": "tick", "run": 0, "timesteps": 5})

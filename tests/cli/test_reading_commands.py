@@ -210,11 +210,12 @@ def test_list_runs_tells_scores_and_folders(finished: Path, rlbatch: Call) -> No
     ended = result(finished)["final"]
     assert rows[0] == {
         **{"env": "CartPole-v1", "algo": "dqn", "batch_size": 32, "seed": 0, "status": "ok"},
+        **{"learning_rate": 0.0005, "arm": finished.parent.name[-8:]},
         **{"return_mean": ended["return_mean"], "auc": ended["auc"], "folder": str(finished)},
     }
     assert rlbatch("list", "runs").out.splitlines()[1].split()[-1] == str(finished)
     (finished / "result.json").unlink()
-    assert rlbatch("list", "runs").out.splitlines()[1].split()[4:7] == ["partial", "-", "-"]
+    assert rlbatch("list", "runs").out.splitlines()[1].split()[6:9] == ["partial", "-", "-"]
 
 
 # evaluate
@@ -256,7 +257,7 @@ def test_other_weights_give_another_number_and_exit_3(finished: Path, rlbatch: C
         told.append((rlbatch("evaluate", str(finished)), rlbatch("evaluate", str(finished), "--json")))
     text, as_json = max(told, key=lambda both: both[0].code)
     assert text.code == as_json.code == 3
-    assert "DIFFERENT in every episode" in text.out
+    assert "DIFFERENT: has the environment or a version changed?" in text.out
     assert json.loads(as_json.out)["same"] is False
 
 

@@ -319,3 +319,25 @@ def test_a_tampered_run_folder_is_refused(train: Call, tree: Tree) -> None:
     assert (code, out) == (5, "")
     assert "config.json: was changed by hand" in err
     assert tree() == before
+
+
+def test_a_module_that_changed_since_a_run_is_told(in_process: None, rlbatch: Call, module: object) -> None:
+    text = "import gymnasium, probes\ngymnasium.register('Changing-v0', entry_point=probes.Probe)\n"
+    Path("changing_env.py").write_text(text)
+    words = (
+        "train",
+        "--env",
+        "changing_env:Changing-v0",
+        "--batch",
+        "16",
+        "--steps",
+        "200",
+        "--set",
+        "n_evaluations=1",
+    )
+    assert rlbatch(*words).code == 0
+    assert "has changed" not in rlbatch(*words).out
+    Path("changing_env.py").write_text(f"{text}# another line\n")
+    told = rlbatch(*words)
+    assert (told.code, told.out.count("changing_env has changed")) == (0, 1)
+    assert ": 1 of 1 run already finished" in told.out

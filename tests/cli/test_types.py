@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import pytest
+from click.shell_completion import CompletionItem, ShellComplete
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,3 +154,28 @@ def test_the_shell_completes_commands_and_options_and_nothing_after_a_typing_err
     assert [item.value for item in shell.get_completions([], "tr")] == ["train"]
     assert [item.value for item in shell.get_completions(["train"], "--see")] == ["--seeds", "--seed"]
     assert shell.get_completions(["trian"], "--se") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "offered"),
+    [
+        (["train", "--match"], "s", ["samples"]),
+        (["train", "--set"], "learning_r", ["learning_rate="]),
+        (["train", "--env"], "Cart", ["CartPole-v1"]),
+        (["list"], "", ["envs", "presets", "runs"]),
+        (["completion"], "z", ["zsh"]),
+    ],
+)
+def test_the_shell_completes_choices_settings_and_ids(words: list[str], typed: str, offered: list[str]) -> None:
+    assert [item.value for item in complete(words, typed)] == offered
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [(["show"], "dir"), (["train", "--out"], "dir"), (["export", "x", "--to"], "file")]
+)
+def test_the_shell_completes_paths(words: list[str], kind: str) -> None:
+    assert [item.type for item in complete(words, "res")] == [kind]
+
+
+def complete(words: list[str], typed: str) -> list[CompletionItem]:
+    return ShellComplete(commands, {}, "rlbatch", "_RLBATCH_COMPLETE").get_completions(words, typed)
