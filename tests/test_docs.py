@@ -75,7 +75,8 @@ NAMED = [(name, line) for name, text in DOCUMENTS.items() for line in inline(tex
 @pytest.mark.parametrize(("document", "line"), SHOWN)
 def test_a_command_in_a_code_block_parses(document: str, line: str) -> None:
     _, name, *arguments = shlex.split(line, comments=True)
-    commands()[name].make_context(name, arguments).close()
+    with commands()[name].make_context(name, arguments) as context:
+        assert context.command is commands()[name]
 
 
 @pytest.mark.parametrize(("document", "line"), NAMED)
