@@ -106,26 +106,7 @@ def scale_optimizer(
         return optimizer._replace(
             learning_rate=optimizer.learning_rate * (factor if rule == "linear" else math.sqrt(factor))
         )
-    if match == "updates":
-        raise InputError("lr_rule", "adam-sde is derived for a fixed number of samples", "use --match samples, or sqrt")
-    largest = 1 / (1 - optimizer.adam_beta1)
-    if factor >= largest * (1 - _ROUNDING):
-        raise InputError(
-            "lr_rule",
-            f"adam-sde at {factor:g} times the reference batch leaves no first moment (k(1-beta1) >= 1)",
-            f"stay below {largest:g} times lr_reference_batch",
-        )
-    if factor >= (1 - _ROUNDING) / (1 - optimizer.adam_beta2):
-        raise InputError("lr_rule", f"adam-sde at {factor:g} times the reference batch leaves no second moment")
-    if factor == 1:
-        return optimizer  # to the bit: 1 - (1 - tau) is not tau
-    return Optimizer(
-        learning_rate=optimizer.learning_rate * math.sqrt(factor),
-        adam_beta1=1 - factor * (1 - optimizer.adam_beta1),
-        adam_beta2=1 - factor * (1 - optimizer.adam_beta2),
-        adam_eps=optimizer.adam_eps / math.sqrt(factor),
-        tau=1 - (1 - optimizer.tau) ** factor if target_per_update else optimizer.tau,
-    )
+    return _adam_sde(optimizer, factor, match, target_per_update)
 
 
 def count_updates(config: RunConfig, timesteps: int | None = None) -> int:
@@ -183,6 +164,30 @@ def warnings_of(config: RunConfig, *, warm_up_from_zoo: bool = False) -> list[st
             "raise --steps, or lower --set learning_starts=N (at least the batch size)",
         )
     return notes
+
+
+def _adam_sde(optimizer: Optimizer, factor: float, match: str, target_per_update: bool) -> Optimizer:
+    """Scales every constant of Adam, and the target where it moves per update; raises as `scale_optimizer` says."""
+    if match == "updates":
+        raise InputError("lr_rule", "adam-sde is derived for a fixed number of samples", "use --match samples, or sqrt")
+    largest = 1 / (1 - optimizer.adam_beta1)
+    if factor >= largest * (1 - _ROUNDING):
+        raise InputError(
+            "lr_rule",
+            f"adam-sde at {factor:g} times the reference batch leaves no first moment (k(1-beta1) >= 1)",
+            f"stay below {largest:g} times lr_reference_batch",
+        )
+    if factor >= (1 - _ROUNDING) / (1 - optimizer.adam_beta2):
+        raise InputError("lr_rule", f"adam-sde at {factor:g} times the reference batch leaves no second moment")
+    if factor == 1:
+        return optimizer  # to the bit: 1 - (1 - tau) is not tau
+    return Optimizer(
+        learning_rate=optimizer.learning_rate * math.sqrt(factor),
+        adam_beta1=1 - factor * (1 - optimizer.adam_beta1),
+        adam_beta2=1 - factor * (1 - optimizer.adam_beta2),
+        adam_eps=optimizer.adam_eps / math.sqrt(factor),
+        tau=1 - (1 - optimizer.tau) ** factor if target_per_update else optimizer.tau,
+    )
 
 
 def _stretch(samples: int, batch_size: int) -> int:

@@ -56,7 +56,8 @@ class Recorder:
     def finish(self, ending: Ending) -> dict[str, Any]:
         """Writes weights and evidence, then the result; returns the result."""
         self.close()
-        result = self._result(ending)
+        curve = self._curve() if self._eval_steps else None
+        result = _result(self._config, self._attempt, ending, curve, self._threshold)
         with storage(self._folder.path):
             if ending.policy is not None:
                 write_bytes(self._folder.policy_path, safetensors.numpy.save(dict(ending.policy)))
@@ -85,58 +86,53 @@ class Recorder:
             "efficiency/steps_to_threshold": crossing,
         }
 
-    def _result(self, ending: Ending) -> dict[str, Any]:
-        final: dict[str, Any] = dict.fromkeys(curves.Summary._fields)
-        if self._eval_steps:
-            final = curves.summarise(*self._curve(), self._threshold, finished=ending.outcome == "ok")._asdict()
-        return {
-            "schema": SCHEMA,
-            "run_id": self._config.run_id,
-            "arm_id": self._config.arm_id,
-            "outcome": ending.outcome,
-            "reason": ending.reason,
-            "timesteps": ending.timesteps,
-            "updates": ending.updates,
-            "samples": ending.samples,
-            "seconds": round(ending.seconds, 3),
-            "resume_exact": ending.resume_exact,
-            "attempts": self._attempt,
-            "first_nonfinite": None if ending.first_nonfinite is None else dict(ending.first_nonfinite),
-            "final": final,
-        }
-
     def _curve(self) -> tuple[curves.Floats, curves.Floats]:
         return np.asarray(self._eval_steps, dtype=np.float64), np.asarray(self._eval_returns, dtype=np.float64)
 
 
 def record_crash(folder: RunFolder, config: RunConfig, reason: str, evidence: str) -> dict[str, Any]:
     """Writes the result of a run whose process died without a word; what it recorded stays, and is scored."""
-    last = {"timesteps": 0, "updates": 0, "samples": 0, "seconds": 0.0}
-    final: dict[str, Any] = dict.fromkeys(curves.Summary._fields)
     rows = list(folder.rows())
-    if rows:
-        last = {name: rows[-1][name] for name in last}
+    last: dict[str, Any] = {n: rows[-1][n] if rows else 0 for n in ("timesteps", "updates", "samples", "seconds")}
     evaluations = [row for row in rows if row["kind"] == "eval"]
+    curve = None
     if evaluations:
         steps = np.array([row["timesteps"] for row in evaluations], dtype=np.float64)
-        returns = np.array([row["returns"] for row in evaluations], dtype=np.float64)
-        final = curves.summarise(steps, returns, None, finished=False)._asdict()
-    result = {
-        "schema": SCHEMA,
-        "run_id": config.run_id,
-        "arm_id": config.arm_id,
-        "outcome": "crashed",
-        "reason": reason,
-        **last,
-        "resume_exact": False,
-        "attempts": folder.record().get("attempt", 1),
-        "first_nonfinite": None,
-        "final": final,
-    }
+        curve = steps, np.array([row["returns"] for row in evaluations], dtype=np.float64)
+    attempt = int(folder.record().get("attempt", 1))
+    result = _result(config, attempt, Ending("crashed", reason, **last), curve, None)
     with storage(folder.path):
         write_bytes(folder.error_path, evidence.encode())
         write_json(folder.result_path, result)
     return result
+
+
+def _result(
+    config: RunConfig,
+    attempt: int,
+    ending: Ending,
+    curve: tuple[curves.Floats, curves.Floats] | None,
+    threshold: float | None,
+) -> dict[str, Any]:
+    """Returns what result.json holds; `curve` is timesteps (E,) and returns (E, N), or None without an evaluation."""
+    final: dict[str, Any] = dict.fromkeys(curves.Summary._fields)
+    if curve is not None:
+        final = curves.summarise(*curve, threshold, finished=ending.outcome == "ok")._asdict()
+    return {
+        "schema": SCHEMA,
+        "run_id": config.run_id,
+        "arm_id": config.arm_id,
+        "outcome": ending.outcome,
+        "reason": ending.reason,
+        "timesteps": ending.timesteps,
+        "updates": ending.updates,
+        "samples": ending.samples,
+        "seconds": round(ending.seconds, 3),
+        "resume_exact": ending.resume_exact,
+        "attempts": attempt,
+        "first_nonfinite": None if ending.first_nonfinite is None else dict(ending.first_nonfinite),
+        "final": final,
+    }
 
 
 def _clear(folder: RunFolder) -> int:

@@ -70,8 +70,7 @@ def execute(
 
     Raises:
         InputError, RefusedError: see `check`.
-        BusyError: another command works in the folder.
-        TemporaryError: the disk is full.
+        BusyError, TemporaryError: another command works in the folder; the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
     check(planned, experiment, device)
@@ -79,10 +78,10 @@ def execute(
     with experiment.lock() as lock:
         experiment.add_plan([run.config for run in planned], argv)
         todo = [i for i, run in enumerate(planned) if _is_left(experiment.run(run.config), retry_failed)]
-        jobs = [_job(planned[i], experiment, provenance(argv, modules)) for i in todo]
-        if jobs:
+        if todo:
+            made = provenance(argv, modules)
             local.train(
-                jobs,
+                [_job(planned[i], experiment, made) for i in todo],
                 lambda m: report(m | {"run": todo[m["run"]]} if "run" in m else m),
                 logs=experiment.path / "_logs",
                 lock=lock,
