@@ -63,8 +63,13 @@ def make_env(config: RunConfig, *, checked: bool = False) -> GuardedEnv:
         EnvironmentFailure: it cannot be made, though the first one could.
         RefusedError: its module was not named.
     """
+    return GuardedEnv(open_for(config, checked=checked))
+
+
+def open_for(config: RunConfig, *, checked: bool = False) -> gymnasium.Env[Any, Any]:
+    """Returns a new instance as gymnasium makes it, with its passive checker if `checked`; raises as `make_env`."""
     try:
-        return GuardedEnv(open_environment(config.env_id, config.env_kwargs, checked=checked))
+        return open_environment(config.env_id, config.env_kwargs, checked=checked)
     except InputError as error:
         raise EnvironmentFailure("make", str(error)) from error
 

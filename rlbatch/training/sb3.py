@@ -26,7 +26,7 @@ from rlbatch.training.sb3_watch import Watch, never_started
 from rlbatch.training.schedules import learning_rate
 
 Emit = Callable[[int, Row | Ending], None]
-Commit = Callable[[int, int], bool]
+Commit = Callable[[Sequence[int], int], bool]
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU}
 _SHARED = (
@@ -53,18 +53,18 @@ def train(configs: Sequence[RunConfig], emit: Emit, commit: Commit, *, device: s
     Args:
         configs: the runs.
         emit: called as emit(run, report) with every row of run number `run`, and last with its ending.
-        commit: called as commit(run, timesteps) when a run begins and between vector steps; False asks to stop there,
-            without an ending.
+        commit: called as commit(runs, timesteps), with the one run in training, when it begins and between vector
+            steps; False asks to stop there, without an ending.
         device: torch's name of the device.
     """
     for run, config in enumerate(configs):
-        if not commit(run, 0):
+        if not commit((run,), 0):
             return
         started = time.monotonic()
         watch: Watch | None = None
         try:
             model = build_model(config, device)
-            watch = Watch(config, model, partial(emit, run), partial(commit, run))
+            watch = Watch(config, model, partial(emit, run), partial(commit, (run,)))
             watch.evaluate(0)
             model.learn(config.total_timesteps, callback=watch, log_interval=None)
             if watch.stopped:

@@ -1,0 +1,29 @@
+"""How did a run end? The outcome, reason and evidence that an error leaves."""
+
+from __future__ import annotations
+
+import traceback
+
+import torch
+
+from rlbatch.training.envs import EnvironmentFailure
+
+
+def outcome_of(error: BaseException) -> str:
+    """Returns the outcome of a run that an error ended."""
+    if isinstance(error, EnvironmentFailure):
+        return "env_error"
+    allocation = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's own, on the CPU
+    if allocation or isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return "out_of_memory"
+    return "crashed"
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns the error in one line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def evidence_of(error: BaseException) -> str:
+    """Returns the traceback."""
+    return "".join(traceback.format_exception(error))

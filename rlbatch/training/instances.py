@@ -1,0 +1,207 @@
+"""How are the environments of a stack stepped? One after the other, with nothing between them and the numbers.
+
+What gymnasium wraps around an environment that only counts steps (TimeLimit, OrderEnforcing) is taken off and counted
+here, which gives the same endings. Whatever an environment does wrong ends with itself: it is reported and not stepped
+again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
+from numpy.typing import NDArray
+
+from rlbatch.config import RunConfig
+from rlbatch.training.envs import EnvironmentFailure, open_for
+
+Encode = Callable[[Any], Any]
+
+
+def make_instances(
+    config: RunConfig, count: int, *, auto_reset: bool, workers: int = 0, modules: Sequence[str] = ()
+) -> Instances:
+    """Returns N instances of a run's environment.
+
+    Args:
+        config: of any run of the stack.
+        count: N.
+        auto_reset: whether an instance whose episode ended starts the next one at once.
+        workers: processes that step them; 0 steps them here.
+        modules: what these processes must import.
+    """
+    return Instances(config, count, auto_reset=auto_reset)
+
+
+class Instances:
+    """N instances of a run's environment.
+
+    Args:
+        config: of any run of the stack: they share the environment.
+        count: N.
+        auto_reset: whether an instance whose episode ended starts the next one at once.
+
+    Attributes:
+        next_seeds: (N,) seeds of the next resets; the caller renews those that were used.
+        observations: (N, O) float32, where the next action is due.
+        next_observations: (N, O) float32, where the last transition led; the last of an episode, too.
+        rewards: (N,).
+        terminated: (N,) of the last transition.
+        truncated: (N,) of the last transition, where it did not terminate.
+        failures: what went wrong, by instance.
+    """
+
+    def __init__(self, config: RunConfig, count: int, *, auto_reset: bool) -> None:
+        self.next_seeds = np.zeros(count, np.int64)
+        self.failures: dict[int, EnvironmentFailure] = {}
+        self._auto_reset = auto_reset
+        self._envs: list[gymnasium.Env[Any, Any] | None] = []
+        self._limits: list[int] = []
+        self._encode: Encode | None = None
+        self._shape: tuple[int, ...] = ()
+        size = 0
+        for index in range(count):
+            try:
+                env = open_for(config)
+            except EnvironmentFailure as error:
+                self.failures[index] = error
+                self._envs.append(None)
+                self._limits.append(0)
+                continue
+            space = env.observation_space
+            size, self._encode = spaces.flatdim(space), encoder(space)
+            self._shape = space.shape or () if self._encode is None else (size,)
+            bare, limit = without_counters(env)
+            self._envs.append(bare)
+            self._limits.append(limit)
+        self._elapsed = [0] * count
+        self._allocate(count, size)
+
+    def _allocate(self, count: int, size: int) -> None:
+        self.observations = np.zeros((count, size), np.float32)
+        self.next_observations = np.zeros((count, size), np.float32)
+        self.rewards = np.zeros(count)
+        self.terminated = np.zeros(count, np.bool_)
+        self.truncated = np.zeros(count, np.bool_)
+
+    def reset(self, which: Sequence[int]) -> None:
+        """Starts an episode in the given instances, with their next seeds."""
+        for index in which:
+            self._reset(index)
+        self._check_finite(self.observations, which)
+
+    def step(self, actions: Sequence[Any] | NDArray[Any], which: Sequence[int]) -> None:
+        """Takes one step in the given instances; `actions` has one for each of the N."""
+        envs, limits, elapsed, next_observations = self._envs, self._limits, self._elapsed, self.next_observations
+        self.terminated[...] = False
+        self.truncated[...] = False
+        ended = []
+        for index in which:
+            try:
+                obs, reward, terminated, truncated, _ = envs[index].step(actions[index])  # type: ignore[union-attr]
+            except Exception as error:  # noqa: BLE001 - the environment is the user's
+                self._fail(index, EnvironmentFailure("step", f"{error!r} after action {actions[index]!r}"), error)
+                continue
+            if not self._observe(next_observations, index, obs) or not self._pay(index, reward):
+                continue
+            elapsed[index] += 1
+            if terminated:
+                self.terminated[index] = True
+                ended.append(index)
+            elif truncated or elapsed[index] >= limits[index] > 0:
+                self.truncated[index] = True
+                ended.append(index)
+        self._check_finite(next_observations, which)
+        self._check_rewards(actions, which)
+        self.observations[...] = next_observations
+        if self._auto_reset and ended:
+            self.reset([index for index in ended if index not in self.failures])
+
+    def close(self) -> None:
+        """Closes the instances; a broken one may not close."""
+        for env in self._envs:
+            if env is not None:
+                with contextlib.suppress(Exception):
+                    env.close()
+
+    def _reset(self, index: int) -> None:
+        try:
+            obs, _ = self._envs[index].reset(seed=int(self.next_seeds[index]))  # type: ignore[union-attr]
+        except Exception as error:  # noqa: BLE001
+            self._fail(index, EnvironmentFailure("reset", repr(error)), error)
+            return
+        self._elapsed[index] = 0
+        self._observe(self.observations, index, obs)
+
+    def _observe(self, observations: NDArray[np.float32], index: int, obs: Any) -> bool:
+        """Writes an observation into its row; False if it is none."""
+        try:
+            array = np.asarray(obs) if self._encode is None else self._encode(obs)
+            if array.shape != self._shape:
+                self._fail(index, EnvironmentFailure("observation", _misshapen(array.shape, self._shape)), None)
+                return False
+            observations[index] = array if array.ndim == 1 else array.ravel()
+        except (ValueError, TypeError, IndexError) as error:
+            self._fail(index, EnvironmentFailure("observation", f"is not an array: {error}"), error)
+            return False
+        return True
+
+    def _pay(self, index: int, reward: Any) -> bool:
+        """Writes a reward; False if it is not a number."""
+        try:
+            self.rewards[index] = float(reward)
+        except (TypeError, ValueError) as error:
+            self._fail(index, EnvironmentFailure("reward", f"{reward!r} is not a number"), error)
+            return False
+        return True
+
+    def _check_finite(self, observations: NDArray[np.float32], which: Sequence[int]) -> None:
+        if np.isfinite(observations).all():
+            return
+        for index in which:
+            if index not in self.failures and not np.isfinite(observations[index]).all():
+                what = f"is not finite: {observations[index][:8]}"
+                self._fail(index, EnvironmentFailure("observation", what, nonfinite=True), None)
+
+    def _check_rewards(self, actions: Sequence[Any] | NDArray[Any], which: Sequence[int]) -> None:
+        if np.isfinite(self.rewards).all():
+            return
+        for index in which:
+            if index not in self.failures and not np.isfinite(self.rewards[index]):
+                what = f"{self.rewards[index]} after action {actions[index]!r}"
+                self._fail(index, EnvironmentFailure("reward", what, nonfinite=True), None)
+                self.rewards[index] = 0.0
+
+    def _fail(self, index: int, failure: EnvironmentFailure, cause: Exception | None) -> None:
+        failure.__cause__ = cause
+        self.failures[index] = failure
+
+
+def without_counters(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any], int]:
+    """Returns the environment without gymnasium's outermost step counters, and its step limit (0: none)."""
+    limit = 0
+    while type(env) in (TimeLimit, OrderEnforcing):
+        if isinstance(env, TimeLimit):
+            own = env._max_episode_steps
+            limit = own if limit == 0 else min(limit, own)
+        env = env.env  # type: ignore[attr-defined]
+    return env, limit
+
+
+def encoder(space: spaces.Space[Any]) -> Encode | None:
+    """Returns what turns an observation into a vector; None for Box, whose numbers are the vector.
+
+    Discrete and MultiDiscrete observations become one-hot vectors, as in Stable-Baselines3.
+    """
+    if isinstance(space, spaces.Box):
+        return None
+    return lambda obs: spaces.flatten(space, obs)
+
+
+def _misshapen(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    return f"has shape {found}, its space says {expected}"

@@ -1,0 +1,201 @@
+"""What do updates learn from? The transitions of all runs of a stack, packed on the training device, and the draws.
+
+A transition is one row: observation, next observation, action, reward, discount. The discount is gamma, or 0 where the
+episode terminated: a time limit is not an ending (Pardo et al. 2018), so after a truncation the value of the last
+observation counts. A batch is one gather.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rlbatch.config import RunConfig
+from rlbatch.training.clock import Clock
+from rlbatch.training.randomness import Stream, Words, integers
+from rlbatch.training.stacking import batch_rows
+
+Floats = NDArray[np.floating]
+
+
+class Batch(NamedTuple):
+    """Transitions of R runs: observations (R, B, O), actions (R, B, A), rewards and discounts (R, B)."""
+
+    observations: Tensor
+    next_observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    discounts: Tensor
+
+
+class StackedReplay:
+    """The last transitions of R runs, each in a ring of its own; all rings turn together.
+
+    Args:
+        runs: R.
+        n_envs: environments that feed one run, E.
+        positions: vector steps that a ring holds: it has `positions · E` transitions.
+        observation_size: O.
+        action_size: A; 1 for discrete actions.
+        gammas: (R,) discount of each run.
+        n_steps: length of the returns that batches hold.
+        device: torch's name of it.
+        dtype: of the rows.
+    """
+
+    def __init__(
+        self,
+        runs: int,
+        n_envs: int,
+        positions: int,
+        observation_size: int,
+        action_size: int,
+        gammas: Sequence[float],
+        *,
+        n_steps: int = 1,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._sizes = [observation_size, observation_size, action_size, 1, 1]
+        self._slots = positions * n_envs
+        self._positions, self._envs = positions, n_envs
+        self._rows = torch.zeros((runs * self._slots, sum(self._sizes)), dtype=dtype, device=device)
+        self._rings = self._rows.view(runs, self._slots, -1)
+        self._staged = torch.zeros((runs, n_envs, sum(self._sizes)), dtype=dtype)
+        cuts = np.cumsum(self._sizes)[:-1]
+        self._staged_parts = np.split(self._staged.numpy(), cuts, axis=2)
+        self._gammas = np.asarray(gammas)[:, None]
+        self._n_steps = n_steps
+        self._over = torch.zeros(runs * self._slots if n_steps > 1 else 0, dtype=torch.bool, device=device)
+        self._gamma_of = torch.as_tensor(self._gammas, device=device).to(dtype)
+        self._steps = 0
+
+    def add(
+        self,
+        observations: Floats,
+        actions: Floats,
+        rewards: Floats,
+        next_observations: Floats,
+        terminated: NDArray[np.bool_],
+        over: NDArray[np.bool_],
+    ) -> None:
+        """Stores one vector step of every run.
+
+        Args:
+            observations: (R, E, O).
+            actions: (R, E, A).
+            rewards: (R, E).
+            next_observations: (R, E, O), the last of an episode where it ended.
+            terminated: (R, E) whether the episode reached an end of its own.
+            over: (R, E) whether it ended at all.
+        """
+        parts = self._staged_parts
+        parts[0][...] = observations
+        parts[1][...] = next_observations
+        parts[2][...] = actions
+        parts[3][..., 0] = rewards
+        parts[4][..., 0] = self._gammas * ~terminated
+        at = self._steps % self._positions * self._envs
+        self._rings[:, at : at + self._envs] = self._staged.to(self._rows.device, non_blocking=True)
+        if self._n_steps > 1:
+            self._over.view(-1, self._slots)[:, at : at + self._envs] = torch.from_numpy(over).to(self._rows.device)
+        self._steps += 1
+
+    def batch(self, rows: Tensor, runs: slice) -> Batch:
+        """Returns the transitions with the given indices.
+
+        Args:
+            rows: (C, B) indices into the rings of all runs laid end to end.
+            runs: the C runs that they belong to.
+        """
+        taken = self._rows.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
+        obs, next_obs, actions, rewards, discounts = torch.split(taken, self._sizes, dim=2)
+        if self._n_steps == 1:
+            return Batch(obs, next_obs, actions, rewards.squeeze(2), discounts.squeeze(2))
+        returns, last, reach = self._chain(rows, rewards.squeeze(2), self._gamma_of[runs])
+        ends = torch.split(self._rows.index_select(0, last.reshape(-1)).view(*rows.shape, -1), self._sizes, dim=2)
+        return Batch(obs, ends[1], actions, returns, reach * ends[4].squeeze(2))
+
+    def _chain(self, rows: Tensor, rewards: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Follows each transition for n steps, until its episode or the stored part ends.
+
+        As in Stable-Baselines3 the chain is assembled when it is drawn, so the newest transitions have shorter ones.
+
+        Returns:
+            The discounted sum of rewards, the index of the chain's last transition, and the discount up to before it:
+            (C, B) each.
+        """
+        ring = rows // self._slots * self._slots
+        slot = rows - ring
+        newest = (self._steps - 1) % self._positions
+        returns, last, reach = rewards.clone(), rows, torch.ones_like(rewards)
+        goes_on = ~(self._over[rows] | (slot // self._envs == newest))
+        for _ in range(self._n_steps - 1):
+            slot = (slot + self._envs) % self._slots
+            following = ring + slot
+            reach = torch.where(goes_on, reach * gamma, reach)
+            reward = self._rows[:, -2][following]
+            returns = torch.where(goes_on, returns + reach * reward, returns)
+            last = torch.where(goes_on, following, last)
+            goes_on = goes_on & ~(self._over[following] | (slot // self._envs == newest))
+        return returns, last, reach
+
+
+class Drawn(NamedTuple):
+    """One update's draws: indices (R, B padded) for `StackedReplay.batch`, and what is told of them, (R,) each."""
+
+    rows: Tensor
+    age: NDArray[np.float64]
+    unique_fraction: NDArray[np.float64]
+
+
+class ReplayDraws:
+    """Which transitions are in which batch: uniform with replacement over what is stored, as in Stable-Baselines3.
+
+    Args:
+        configs: the R runs of the stack.
+        device: where the indices are wanted.
+    """
+
+    def __init__(self, configs: Sequence[RunConfig], device: str = "cpu") -> None:
+        self._clock = Clock(configs[0])
+        self._envs = configs[0].n_envs
+        self._batch_sizes = [config.batch_size for config in configs]
+        self._padding = batch_rows(configs) - max(self._batch_sizes)
+        self._rings = (np.arange(len(configs)) * self._clock.positions * self._envs)[None, :, None]
+        self._device = device
+        self._stream = Stream([c.seed for c in configs], "replay", self._batch_sizes, self._draw)
+
+    def at(self, update: int) -> Drawn:
+        """Returns the draws of an update, counted from 0."""
+        drawn: Drawn = self._stream.at(update)
+        return drawn
+
+    def _draw(self, z: Words, first: int) -> list[Drawn]:
+        steps = [self._clock.step_of_update(update) for update in range(first, first + len(z))]
+        stored = np.array([self._clock.stored(step) for step in steps])[:, None, None]
+        slots = integers(z, (stored * self._envs).astype(np.uint64))
+        newest = (np.array(steps)[:, None, None] - 1) % self._clock.positions
+        positions = slots // self._envs if self._envs > 1 else slots
+        ages = (newest - positions) % stored * self._envs
+        rows = slots + self._rings
+        if self._padding:
+            rows = np.pad(rows, ((0, 0), (0, 0), (0, self._padding)), mode="edge")
+        tensors = torch.from_numpy(rows).to(self._device, non_blocking=True)
+        told = [self._told(ages, slots, run) for run in range(z.shape[1])]
+        age, unique = (np.stack(columns, axis=1) for columns in zip(*told, strict=True))
+        return [Drawn(*one) for one in zip(tensors, age, unique, strict=True)]
+
+    def _told(
+        self, ages: NDArray[np.int64], slots: NDArray[np.int64], run: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns the mean age (env steps) and the share of distinct transitions of each update of one run, (S,)."""
+        size = self._batch_sizes[run]
+        ordered = np.sort(slots[:, run, :size].astype(np.int32), axis=1)
+        distinct = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
+        return ages[:, run, :size].mean(axis=1), distinct / size

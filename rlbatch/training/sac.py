@@ -1,0 +1,391 @@
+"""What is one SAC update of many runs? The equations of Haarnoja et al. 2018b, as Stable-Baselines3 has them.
+
+Shapes: R runs (C of them in a slice), B rows of a batch, A numbers in an action, O in an observation, P parameters. The
+two critics of a run are two members side by side: their tensors are (C, 2, ...), or (2C, ...) inside the network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rlbatch.config import RunConfig
+from rlbatch.training.clock import Clock
+from rlbatch.training.networks import Layout, StackedMLP, Tape, fill, initial_rows, padded, polyak
+from rlbatch.training.optimizer import Adam
+from rlbatch.training.randomness import Stream, Words, normals, uniforms
+from rlbatch.training.replay import Batch, StackedReplay
+from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
+
+LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+_SQUASH_EPS = 1e-6
+
+
+class Squashed(NamedTuple):
+    """Actions drawn from squashed Gaussians, and what their gradients need.
+
+    Attributes:
+        actions: a = tanh(mean + std · noise), (C, B, A), in (-1, 1).
+        log_prob: log π(a | s), (C, B).
+        spread: std · noise, (C, B, A): the derivative of the unsquashed action by log std.
+        slack: 1 − a², (C, B, A): the derivative of tanh.
+        unclamped: (C, B, A) where the log deviation was within its bounds.
+    """
+
+    actions: Tensor
+    log_prob: Tensor
+    spread: Tensor
+    slack: Tensor
+    unclamped: Tensor
+
+
+def squash(outputs: Tensor, noise: Tensor) -> Squashed:
+    """Draws actions by the reparameterisation trick (Haarnoja et al. 2018a, appendix C).
+
+    Args:
+        outputs: (C, B, 2A) of the actor: means, then log deviations, which are clamped to [-20, 2].
+        noise: (C, B, A) standard normal.
+    """
+    mean, raw = torch.split(outputs, outputs.shape[2] // 2, dim=2)
+    log_std = raw.clamp(LOG_STD_MIN, LOG_STD_MAX)
+    spread = log_std.exp() * noise
+    actions = (mean + spread).tanh_()
+    slack = 1.0 - actions * actions
+    terms = noise.square().mul_(-0.5) - log_std - _HALF_LOG_2PI - (slack + _SQUASH_EPS).log_()
+    return Squashed(actions, add_up(terms), spread, slack, raw == log_std)
+
+
+def squash_gradient(drawn: Squashed, by_action: Tensor, by_log_prob: Tensor) -> Tensor:
+    """Returns the gradient of a loss by the actor's outputs, (C, B, 2A).
+
+    Args:
+        drawn: from `squash`.
+        by_action: (C, B, A) gradient of the loss by the actions.
+        by_log_prob: (C, B) gradient of the loss by their log probabilities.
+    """
+    by_log_prob = by_log_prob.unsqueeze(2)
+    correction = 2.0 * drawn.actions / (drawn.slack + _SQUASH_EPS)
+    by_mean = (by_action + by_log_prob * correction) * drawn.slack
+    by_log_std = torch.where(drawn.unclamped, by_mean * drawn.spread - by_log_prob, 0.0)
+    return torch.cat((by_mean, by_log_std), dim=2)
+
+
+def soft_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, entropy_bonus: Tensor) -> Tensor:
+    """Returns r + γ (min_j Q'_j(s', a') − α log π(a' | s')), (C, B).
+
+    Args:
+        rewards: (C, B).
+        discounts: (C, B), 0 where the episode terminated.
+        next_q_values: (C, 2, B) of the target critics.
+        entropy_bonus: (C, B), α log π.
+    """
+    return torch.addcmul(rewards, discounts, next_q_values.amin(dim=1) - entropy_bonus)
+
+
+def add_up(terms: Tensor) -> Tensor:
+    """Returns the sum over the last axis, (C, B, A) to (C, B), in order of the axis wherever the run stands."""
+    total = terms[..., 0]
+    for index in range(1, terms.shape[2]):
+        total = total + terms[..., index]
+    return total
+
+
+class _Slice(NamedTuple):
+    """Runs that update together: they agree in Adam's constants, tau and the target's interval."""
+
+    runs: slice
+    actor: StackedMLP
+    critics: StackedMLP
+    target_critics: StackedMLP
+    actor_adam: Adam
+    critic_adam: Adam
+    entropy_adam: Adam
+    actor_gradients: Tensor
+    critic_parameters: Tensor
+    critic_gradients: Tensor
+    critic_targets: Tensor
+    ent_coef: Tensor
+    entropy_gradients: Tensor
+    target_entropy: Tensor
+    batch_sizes: Tensor
+    mask: Tensor | None
+    tau: float
+    target_update_interval: int
+
+
+class Sac:
+    """The agents of a stack.
+
+    Args:
+        configs: the R runs, in the stack's order.
+        observation_size: O.
+        action_space: Box with finite bounds, A numbers.
+        device: torch's name of it.
+        dtype: of all arithmetic.
+
+    Attributes:
+        actor: (R, P) parameters.
+        critics: (R, 2, P').
+        targets: (R, 2, P'), of the target critics.
+        log_ent_coef: (R, 1).
+        sums: what the updates measured.
+        action_size: numbers that the replay keeps of an action.
+        output: what the actor gives.
+    """
+
+    output = "action"
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        observation_size: int,
+        action_space: spaces.Box,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        first, seeds, size = configs[0], [config.seed for config in configs], math.prod(action_space.shape)
+        self._clock, self._space, self._envs = Clock(first), action_space, first.n_envs
+        self.action_size = size
+        self._learns_entropy, start = _first_ent_coef(first)
+        hidden, activation, norm = first.net_arch, first.activation_fn, first.layer_norm
+        self._actor_layout = Layout((observation_size, *hidden, 2 * size), activation, norm)
+        self._critic_layout = Layout((observation_size + size, *hidden, 1), activation, norm)
+        self.actor = initial_rows(self._actor_layout, seeds, "weights", device=device, dtype=dtype)
+        twins = [
+            initial_rows(self._critic_layout, seeds, f"critic weights {j}", device=device, dtype=dtype) for j in (0, 1)
+        ]
+        self.critics = torch.stack(twins, dim=1)
+        self.targets = self.critics.clone()
+        self._entropy_rows = torch.zeros((len(configs), padded(1)), dtype=dtype, device=device)
+        self.log_ent_coef = self._entropy_rows[:, :1]
+        if start > 0:
+            self.log_ent_coef.fill_(math.log(start))
+        self._fixed_ent_coef = None if self._learns_entropy else torch.full_like(self.log_ent_coef, start)
+        self.sums = Sums(configs, self.actor)
+        self._gradients = [torch.zeros_like(rows) for rows in (self.actor, self.critics, self._entropy_rows)]
+        self._acting = StackedMLP(self._actor_layout, self.actor)
+        self._slices = [self._slice(configs, runs, device) for runs in slices(configs, device)]
+        self._updates_per_phase = first.gradient_steps
+        self._make_streams(configs, device, dtype)
+
+    def act(self, observations: Tensor, step: int) -> Actions:
+        """Draws the actions of a vector step, counted from 1: uniform while warming up, then from the policy.
+
+        Args:
+            observations: (R, rows, O), the first E rows of each run counting.
+            step: which one.
+        """
+        if self._clock.warms_up(step):
+            stored = self._random.at(step)
+            return Actions(self._unscaled(stored), stored, None)
+        outputs = self._acting.forward(observations)
+        noise = outputs.new_zeros((*outputs.shape[:2], self.action_size))
+        noise[:, : self._envs] = torch.from_numpy(self._exploration.at(step)).to(noise)
+        stored = squash(outputs, noise).actions[:, : self._envs].cpu().numpy()
+        finite = np.isfinite(outputs[:, : self._envs].cpu().numpy()).all(axis=(1, 2))
+        return Actions(self._unscaled(stored), stored, finite)
+
+    def act_greedily(self, observations: Tensor) -> NDArray[np.floating]:
+        """Returns the mean actions (R, rows, ...) at observations (R, rows, O)."""
+        means = self._acting.forward(observations)[..., : self.action_size].tanh()
+        return self._unscaled(means.cpu().numpy())
+
+    def exploration_rates(self, step: int) -> None:
+        """Returns nothing: the policy itself explores."""
+
+    def after_step(self, step: int) -> None:
+        """Does nothing: the targets move with the updates."""
+
+    def update(self, replay: StackedReplay, rows: Tensor, update: int, progress: float) -> None:
+        """Makes update number `update` of every run.
+
+        Args:
+            replay: holds the transitions.
+            rows: (R, B) indices of the batches.
+            update: its number, from 0.
+            progress: share of the budget that is spent.
+        """
+        noise, next_noise = self._noise.at(update), self._next_noise.at(update)
+        for part in self._slices:
+            batch = replay.batch(rows[part.runs], part.runs)
+            self._learn(part, batch, noise[part.runs], next_noise[part.runs], progress)
+            # the count restarts with every training phase, so an interval never shows at one update per phase
+            if update % self._updates_per_phase % part.target_update_interval == 0:
+                polyak(part.critic_targets, part.critic_parameters, part.tau)
+        self.sums.count()
+
+    def finite(self) -> NDArray[np.bool_]:
+        """Tells whether all parameters of each run are finite, (R,)."""
+        finite = torch.isfinite(self.actor).all(dim=1) & torch.isfinite(self.critics).flatten(1).all(dim=1)
+        told: NDArray[np.bool_] = finite.cpu().numpy()
+        return told
+
+    def weights(self, run: int) -> dict[str, NDArray[np.floating]]:
+        """Returns a run's parameters under the names of Stable-Baselines3's policy, log_ent_coef (1,) if learned."""
+        return {name: view.cpu().numpy().copy() for name, view in self._named(run).items()}
+
+    def load(self, run: int, weights: Mapping[str, NDArray[np.floating]]) -> None:
+        """Puts saved parameters in a run's place; raises ValueError if they are another network's."""
+        fill(self._named(run), weights)
+
+    def _named(self, run: int) -> dict[str, Tensor]:
+        """Returns views of a run's parameters by name."""
+        last = 2 * (len(self._actor_layout.sizes) - 2)
+        named = {}
+        for name, view in self._actor_layout.named(self.actor[run], "actor.latent_pi.").items():
+            if name.startswith(f"actor.latent_pi.{last}."):
+                kind = name.rpartition(".")[2]
+                named[f"actor.mu.{kind}"], named[f"actor.log_std.{kind}"] = torch.split(view, self.action_size)
+            else:
+                named[name] = view
+        for net, rows in (("critic", self.critics), ("critic_target", self.targets)):
+            for j in (0, 1):
+                named |= self._critic_layout.named(rows[run, j], f"{net}.qf{j}.")
+        if self._learns_entropy:
+            named["log_ent_coef"] = self.log_ent_coef[run]
+        return named
+
+    def _unscaled(self, actions: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Returns actions (..., A) in (-1, 1) as the environment takes them, as Stable-Baselines3 unscales them."""
+        low, high = self._space.low, self._space.high
+        shaped = actions.reshape(*actions.shape[:-1], *low.shape)
+        return np.asarray(low + 0.5 * (shaped + 1.0) * (high - low))
+
+    def _make_streams(self, configs: Sequence[RunConfig], device: str, dtype: torch.dtype) -> None:
+        seeds, size, envs = [config.seed for config in configs], self.action_size, self._envs
+        rows = batch_rows(configs)
+
+        def random_actions(z: Words, _: int) -> NDArray[np.float32]:
+            return (2.0 * uniforms(z) - 1.0).astype(np.float32).reshape(*z.shape[:2], envs, size)
+
+        def exploration(z: Words, _: int) -> NDArray[np.float32]:
+            return normals(z).reshape(*z.shape[:2], envs, size)
+
+        def noise(z: Words, _: int) -> Tensor:
+            drawn = np.zeros((*z.shape[:2], rows * size), np.float32)
+            drawn[..., : z.shape[2]] = normals(z)
+            return torch.from_numpy(drawn).view(*z.shape[:2], rows, size).to(device, dtype)
+
+        per_update = [config.batch_size * size for config in configs]
+        self._random = Stream(seeds, "random action", envs * size, random_actions)
+        self._exploration = Stream(seeds, "exploration noise", envs * size, exploration)
+        self._noise = Stream(seeds, "actor noise", per_update, noise)
+        self._next_noise = Stream(seeds, "target noise", per_update, noise)
+
+    def _slice(self, configs: Sequence[RunConfig], runs: slice, device: str) -> _Slice:
+        own, mask = configs[runs], batch_mask(configs, device)
+        actor, critics, targets, entropy = (
+            rows[runs] for rows in (self.actor, self.critics, self.targets, self._entropy_rows)
+        )
+        actor_gradients, critic_gradients, entropy_gradients = (rows[runs] for rows in self._gradients)
+        return _Slice(
+            runs,
+            StackedMLP(self._actor_layout, actor, actor_gradients),
+            StackedMLP(self._critic_layout, critics.flatten(0, 1), critic_gradients.flatten(0, 1)),
+            StackedMLP(self._critic_layout, targets.flatten(0, 1)),
+            Adam(own[0], actor, actor_gradients),
+            Adam(own[0], critics, critic_gradients),
+            Adam(own[0], entropy, entropy_gradients),
+            actor_gradients,
+            critics,
+            critic_gradients,
+            targets,
+            entropy[:, :1] if self._fixed_ent_coef is None else self._fixed_ent_coef[runs],
+            entropy_gradients[:, :1],
+            column([_target_entropy(config, self.action_size) for config in own], actor),
+            column([config.batch_size for config in own], actor),
+            None if mask is None else mask[runs],
+            own[0].tau,
+            own[0].target_update_interval,
+        )
+
+    def _learn(self, part: _Slice, batch: Batch, noise: Tensor, next_noise: Tensor, progress: float) -> None:
+        """Takes the optimiser steps of one update, in Stable-Baselines3's order: entropy, critics, actor."""
+        outputs, tape = part.actor.forward_taped(batch.observations)
+        drawn = squash(outputs, noise)
+        ent_coef = part.ent_coef if self._fixed_ent_coef is not None else part.ent_coef.exp()
+        self.sums.add("update/ent_coef", part.runs, ent_coef.squeeze(1))
+        if self._learns_entropy:
+            self._learn_entropy(part, drawn.log_prob, progress)
+        self._learn_critics(part, batch, next_noise, ent_coef, progress)
+        self._learn_actor(part, batch.observations, drawn, tape, ent_coef, progress)
+
+    def _learn_entropy(self, part: _Slice, log_prob: Tensor, progress: float) -> None:
+        """Steps the entropy coefficient: the loss is −log α · mean(log π + target entropy)."""
+        error = _chosen(part, log_prob).sum(dim=1, keepdim=True) / part.batch_sizes + part.target_entropy
+        self.sums.add("update/ent_coef_loss", part.runs, -(part.ent_coef * error).squeeze(1))
+        part.entropy_gradients.copy_(-error)
+        part.entropy_adam.step(progress)
+
+    def _learn_critics(self, part: _Slice, batch: Batch, next_noise: Tensor, ent_coef: Tensor, progress: float) -> None:
+        """Steps the critics: the loss is ½ Σ_j mean (Q_j − y)²."""
+        following = squash(part.actor.forward(batch.next_observations), next_noise)
+        next_q_values = _two(part.target_critics.forward(_pairs(batch.next_observations, following.actions)))
+        targets = soft_target(batch.rewards, batch.discounts, next_q_values, ent_coef * following.log_prob)
+        q_flat, tape = part.critics.forward_taped(_pairs(batch.observations, batch.actions))
+        q_values = _two(q_flat)
+        td_error = q_values - targets.unsqueeze(1)
+        gradient = _chosen(part, td_error) / part.batch_sizes.unsqueeze(1)
+        part.critics.backward(tape, gradient.view_as(q_flat))
+        self.sums.add_rate(part.runs, part.critic_adam.step(progress))
+        sums, runs = self.sums, part.runs
+        sums.add("update/critic_loss", runs, td_error.square().sum(dim=1).mul_(0.5))
+        sums.add("update/td_error", runs, td_error.abs_().mean(dim=1))
+        sums.add("update/q_mean", runs, q_values.mean(dim=1))
+        sums.add("update/grad_norm", runs, torch.linalg.vector_norm(part.critic_gradients.flatten(1), dim=1))
+
+    def _learn_actor(
+        self, part: _Slice, observations: Tensor, drawn: Squashed, tape: Tape, ent_coef: Tensor, progress: float
+    ) -> None:
+        """Steps the actor: the loss is mean(α log π − min_j Q_j), through the critics just updated."""
+        q_flat, critic_tape = part.critics.forward_taped(_pairs(observations, drawn.actions))
+        q_values = _two(q_flat)
+        first_is_less = q_values[:, 0] <= q_values[:, 1]
+        weight = _chosen(part, (1.0 / part.batch_sizes).expand_as(drawn.log_prob))
+        by_q = torch.stack((torch.where(first_is_less, -weight, 0.0), torch.where(first_is_less, 0.0, -weight)), dim=1)
+        by_pair = part.critics.backward(critic_tape, by_q.view_as(q_flat), to_input=True, to_parameters=False)
+        by_both = by_pair.view(-1, 2, *by_pair.shape[1:])[..., -self.action_size :]
+        by_outputs = squash_gradient(drawn, by_both[:, 0] + by_both[:, 1], ent_coef * weight)
+        part.actor.backward(tape, by_outputs)
+        part.actor_adam.step(progress)
+        sums, runs = self.sums, part.runs
+        sums.add("update/actor_loss", runs, ent_coef * drawn.log_prob - q_values.amin(dim=1))
+        sums.add("update/actor_grad_norm", runs, torch.linalg.vector_norm(part.actor_gradients, dim=1))
+
+
+def _pairs(observations: Tensor, actions: Tensor) -> Tensor:
+    """Returns the inputs of both critics: (C, B, O) and (C, B, A) to (2C, B, O + A)."""
+    joined = torch.cat((observations, actions), dim=2)
+    return joined.unsqueeze(1).expand(-1, 2, -1, -1).flatten(0, 1)
+
+
+def _two(q_flat: Tensor) -> Tensor:
+    """Returns the critics' outputs (2C, B, 1) as (C, 2, B)."""
+    return q_flat.view(-1, 2, q_flat.shape[1])
+
+
+def _chosen(part: _Slice, values: Tensor) -> Tensor:
+    """Returns values (C, B) or (C, 2, B) with 0 in the rows that only pad the batch."""
+    if part.mask is None:
+        return values
+    return torch.where(part.mask if values.dim() == 2 else part.mask.unsqueeze(1), values, 0.0)
+
+
+def _first_ent_coef(config: RunConfig) -> tuple[bool, float]:
+    """Returns whether the entropy coefficient is learned, and its first value: 1, or x for `auto_x`."""
+    if isinstance(config.ent_coef, str):
+        return True, float(config.ent_coef.partition("_")[2] or 1.0)
+    return False, float(config.ent_coef or 0.0)
+
+
+def _target_entropy(config: RunConfig, action_size: int) -> float:
+    return -float(action_size) if isinstance(config.target_entropy, str) else float(config.target_entropy or 0.0)
