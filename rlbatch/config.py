@@ -118,17 +118,30 @@ class RunConfig:
     exploration_final_eps: float | None = _setting(_FRACTION, 0.05, "", "epsilon at last", algo="dqn", stackable=True)
     ent_coef: str | float | None = _setting(ent_coef, "auto", "", "entropy coefficient", algo="sac")
     target_entropy: str | float | None = _setting(
-        Either((Choice(("auto",)), Real())), "auto", "nats", "auto: minus the action's size", algo="sac"
+        Either((Choice(("auto",)), Real())),
+        "auto",
+        "nats",
+        "auto: minus the action's size",
+        algo="sac",
+        stackable=True,
     )
     use_sde: bool | None = _setting(boolean, False, "", "state-dependent exploration (gSDE)", algo="sac")
     log_std_init: float | None = _setting(Real(-20, 2), -3.0, "", "gSDE's initial log deviation", algo="sac")
 
     net_arch: tuple[int, ...] = _setting(layers, {"dqn": (64, 64), "sac": (256, 256)}, "units", "hidden layers")
     activation_fn: str = _setting(Choice(("relu", "tanh", "elu", "gelu", "silu")), "relu", "", "between layers")
+    layer_norm: bool = _setting(
+        boolean, False, "", "layer normalisation after each hidden linear layer (stacked engine only)", absent=False
+    )
 
     n_evaluations: int = _setting(Integer(1, 10_000), 20, "evaluations", "besides the one before training")
     n_eval_episodes: int = _setting(Integer(1, 1000), 10, "episodes", "greedy episodes per evaluation")
-    engine: str = _setting(Choice(("sb3",)), "sb3", "", "who trains: Stable-Baselines3's own classes")
+    engine: str = _setting(
+        Choice(("stacked", "sb3")),
+        "stacked",
+        "",
+        "who trains: many runs as one program, or Stable-Baselines3's classes",
+    )
     precision: str = _setting(Choice(("float32",)), "float32", "", "arithmetic of networks and optimiser")
 
     match: str = _setting(

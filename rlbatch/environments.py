@@ -235,6 +235,13 @@ def image_observations(space: spaces.Space[Any]) -> bool:
     )
 
 
+def vector_observations(space: spaces.Space[Any]) -> bool:
+    """Tells whether observations are one flat vector of numbers: neither a Dict nor images, of whatever size."""
+    if isinstance(space, spaces.Box):
+        return not (len(space.shape) == 3 and space.dtype is not None and space.dtype.name == "uint8")
+    return isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary)
+
+
 def newer_version(env_id: str) -> str | None:
     """Returns the newest registered version of the same environment, where that is not `env_id` itself."""
     match = re.fullmatch(r"(.+)-v(\d+)", env_id.rpartition(":")[2])

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from rlbatch import presets
 from rlbatch.config import SETTINGS, RunConfig, check_name, check_value
 from rlbatch.designs import Optimizer, Schedule, ratio_schedule, samples_schedule, scale_optimizer, warnings_of
-from rlbatch.environments import Environment, choose_algo, describe
+from rlbatch.environments import Environment, choose_algo, describe, vector_observations
 from rlbatch.errors import InputError
 
 MAX_RUNS = 10_000
@@ -104,13 +104,14 @@ def _resolve(
     _lay(values, origins, asked, where)
     _apply_schedule(values, origins, given, preset_batch)
     _apply_rule(values, origins, algo)
+    notes = _choose_engine(values, origins, given, environment.observation_space)
     config = RunConfig.build(**values)
     unchanged = config.preset == "zoo" and "learning_starts" not in given
     if config.n_steps > 1 and isinstance(environment.observation_space, spaces.Dict):
         raise InputError(
             "n_steps", "Stable-Baselines3 has no n-step returns for Dict observations", "leave n_steps at 1"
         )
-    notes = warnings_of(config, warm_up_from_zoo=unchanged)
+    notes += warnings_of(config, warm_up_from_zoo=unchanged)
     return PlannedRun(config, origins, preset.source, notes)
 
 
@@ -145,6 +146,31 @@ def _apply_rule(values: dict[str, Any], origins: dict[str, str], algo: str) -> N
     changed = {n: v for n, v in after._asdict().items() if v != values[n]}
     where = {name: f"lr_rule {rule} from {values[name]:g} ({origins[name]})" for name in changed}
     _lay(values, origins, changed, where)
+
+
+def _choose_engine(
+    values: dict[str, Any], origins: dict[str, str], given: Mapping[str, Any], observations: spaces.Space[Any]
+) -> list[str]:
+    """Takes the sb3 engine for what cannot be stacked, unless an engine was asked for; returns a note if it did."""
+    notes = []
+    reason = _why_not_stacked(values, observations)
+    if reason and values["engine"] == "stacked":
+        if "engine" in given:
+            raise InputError("engine", f"'stacked' does not fit: {reason}", "use --engine sb3")
+        _lay(values, origins, {"engine": "sb3"}, {"engine": reason})
+        notes = [f"engine sb3, because {reason}"]
+    if values["layer_norm"] and values["engine"] == "sb3":
+        hint = f"leave it out: {reason}" if reason else "use --engine stacked"
+        raise InputError("layer_norm", "Stable-Baselines3's networks have no layer normalisation", hint)
+    return notes
+
+
+def _why_not_stacked(values: Mapping[str, Any], observations: spaces.Space[Any]) -> str:
+    """Returns what keeps runs from training as one program, or the empty string."""
+    if not vector_observations(observations):
+        kind = "Dict" if isinstance(observations, spaces.Dict) else "image"
+        return f"{kind} observations cannot be stacked"
+    return "gSDE cannot be stacked" if values.get("use_sde") else ""
 
 
 def _lay(values: dict[str, Any], origins: dict[str, str], new: Mapping[str, Any], where: Mapping[str, str]) -> None:

@@ -31,8 +31,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains in this process instead of a worker's: loading torch again would cost seconds."""
     from rlbatch.launch import local, worker
 
-    def train(jobs: Any, report: Any, *, logs: Path, lock: int, device: str, modules: Any) -> None:
+    def train(jobs: Any, report: Any, resources: Any, *, logs: Path, lock: int) -> None:
         (logs / jobs[0].config.run_id).mkdir(parents=True, exist_ok=True)
-        worker.work(local.worker_job(jobs, lock, device, modules), report, lambda: False)
+        worker.work(local.worker_job(jobs, lock, resources), report, lambda: False)
 
     monkeypatch.setattr(local, "train", train)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -127,26 +127,96 @@ class Broken(Probe):
         self.how, self.at, self.steps = how, at, 0
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
-        obs, reward, terminated, truncated, info = super().step(action)
+        result = super().step(action)
         self.steps += 1
-        if self.steps >= self.at:
-            if self.how == "raise":
-                raise RuntimeError("the probe was told to fail")
-            if self.how == "nan observation":
-                obs = np.full(1, np.nan, np.float32)
-            if self.how == "shape":
-                obs = np.zeros(3, np.float32)
-            if self.how == "no reward":
-                return obs, None, terminated, truncated, info  # type: ignore[return-value]
-            if self.how == "ragged":
-                return [[0.0], [1.0, 2.0]], reward, terminated, truncated, info  # type: ignore[return-value]
-            if self.how == "nan reward":
-                reward = float("nan")
-            if self.how == "die":
-                import os
+        return spoiled(self.how, result) if self.steps >= self.at else result
 
-                os._exit(7)
-        return obs, reward, terminated, truncated, info
+
+def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:
+    """Returns what a step gave, misbehaving in the `how` way."""
+    obs, reward, terminated, truncated, info = result
+    if how == "raise":
+        raise RuntimeError("the probe was told to fail")
+    if how == "die":
+        import os
+
+        os._exit(7)
+    if how == "nan observation":
+        obs = np.full_like(obs, np.nan)
+    elif how == "shape":
+        obs = np.zeros(obs.size + 2, np.float32)
+    elif how == "ragged":
+        obs = [[0.0], [1.0, 2.0]]
+    elif how in _REWARDS:
+        reward = _REWARDS[how]
+    return obs, reward, terminated, truncated, info
+
+
+_REWARDS = {"nan reward": float("nan"), "inf reward": float("inf"), "no reward": None}
+
+
+class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Another environment that misbehaves in the `how` way ("reset": raises there) in the episodes of some seeds.
+
+    Attributes:
+        victims: those seeds; the others' episodes are the other environment's own.
+        unmakeable: numbers of the instances, counted from 1, that cannot be made.
+        made: how many were asked for.
+        haunted: resets and steps of instances that had misbehaved before.
+    """
+
+    victims: ClassVar[set[int]] = set()
+    unmakeable: ClassVar[set[int]] = set()
+    made: ClassVar[int] = 0
+    haunted: ClassVar[int] = 0
+
+    def __init__(self, base: str = "CartPole-v1", how: str = "raise", at: int = 5) -> None:
+        Fragile.made += 1
+        if Fragile.made in Fragile.unmakeable:
+            raise OSError("no licence left")
+        super().__init__(gymnasium.make(base, disable_env_checker=True))
+        self.how, self.at, self.taken, self.cursed, self.dead = how, at, 0, False, False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        Fragile.haunted += self.dead
+        self.taken, self.cursed = 0, seed in Fragile.victims
+        if self.cursed and self.how == "reset":
+            self.dead = True
+            raise RuntimeError("the probe was told not to reset")
+        return self.env.reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        Fragile.haunted += self.dead
+        self.taken += 1
+        result = self.env.step(action)
+        if not (self.cursed and self.taken >= self.at):
+            return result
+        self.dead = True
+        return spoiled(self.how, result)
+
+
+class Diary(gymnasium.Env[np.ndarray, Any]):
+    """Observes (seed of its episode modulo 4096, steps taken in it, last action): transitions tell where they belong.
+
+    An episode with seed s has 1 + s mod 9 steps; it terminates if s is even and is truncated if s is odd. The reward of
+    its step t is t + (s mod 8) / 8.
+    """
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(0.0, 4096.0, (3,), np.float32)
+        self.action_space = spaces.Discrete(3)
+        self.seed, self.taken = 0, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        assert seed is not None
+        self.seed, self.taken = seed, 0
+        return np.array([seed % 4096, 0, 0], np.float32), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.taken += 1
+        over, even = self.taken > self.seed % 9, self.seed % 2 == 0
+        obs = np.array([self.seed % 4096, self.taken, int(action)], np.float32)
+        return obs, self.taken + self.seed % 8 / 8, over and even, over and not even, {}
 
 
 class Explosive(Probe):
@@ -170,6 +240,7 @@ class Spaced(Probe):
             "dict": spaces.Dict({"a": ONE_OBSERVATION, "b": spaces.Discrete(3)}),
             "image": spaces.Box(0, 255, (36, 36, 1), np.uint8),
             "discrete": spaces.Discrete(4),
+            "matrix": spaces.Box(-1.0, 1.0, (2, 3), np.float32),
         }
         self.action_space = kinds.get(action, self.action_space)
         self.observation_space = kinds.get(observation, self.observation_space)
@@ -185,12 +256,17 @@ class Spaced(Probe):
 
 
 def register() -> None:
-    """Registers every probe as Probe/<name>-v0."""
-    kinds = (Probe, TwoStep, Preference, Noisy, Endless, Sticky, Level, Careless, Scarce, Broken, Explosive, Spaced)
+    """Registers every probe as Probe/<name>-v0, and Probe/Short-v0: ten steps, of which gymnasium allows seven."""
+    kinds: tuple[type[gymnasium.Env[Any, Any]], ...] = (
+        *(Probe, TwoStep, Preference, Noisy, Endless, Sticky, Level, Careless, Scarce, Broken, Explosive, Spaced),
+        *(Fragile, Diary),
+    )
     for kind in kinds:
         env_id = f"Probe/{kind.__name__}-v0"
         if env_id not in gymnasium.registry:
             gymnasium.register(env_id, entry_point=kind)
+    if "Probe/Short-v0" not in gymnasium.registry:
+        gymnasium.register("Probe/Short-v0", entry_point=Noisy, max_episode_steps=7)
 
 
 register()

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import gymnasium
 import pytest
+from engines import ENGINE
 
 from rlbatch import environments, errors, presets
 from rlbatch.cli import main
@@ -192,7 +193,7 @@ def test_the_example_of_an_own_environment_trains_and_is_evaluated_again(
     (line,) = [line for _, line in SHOWN if "my_env:" in line]
     words = shlex.split(line)[1:]
     words[words.index("--steps") + 1] = "600"
-    few = ["--set", "n_evaluations=2", "--set", "n_eval_episodes=2", "--set", "log_points=4"]
+    few = ["--engine", ENGINE, "--set", "n_evaluations=2", "--set", "n_eval_episodes=2", "--set", "log_points=4"]
     try:
         assert main.run([*words, *few]) == 0, capsys.readouterr().err
         (run,) = find_runs(tmp_path / "results")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
+from gymnasium import spaces
 
 from rlbatch.environments import (
     choose_algo,
@@ -18,6 +21,7 @@ from rlbatch.environments import (
     newer_version,
     open_environment,
     registered_id,
+    vector_observations,
 )
 from rlbatch.errors import InputError, RefusedError
 
@@ -39,8 +43,6 @@ def test_the_listed_algorithm_fits_the_action_space(env_id: str) -> None:
 
 
 def test_the_random_score_of_cartpole_can_be_measured_again() -> None:
-    import numpy as np
-
     env = gymnasium.make("CartPole-v1")
     rng, returns = np.random.default_rng(0), []
     for seed in range(300):
@@ -132,6 +134,31 @@ def test_wrong_arguments_are_bad_input() -> None:
 def test_only_bytes_of_three_dimensions_are_images() -> None:
     assert image_observations(describe("Probe/Spaced-v0", {"observation": "image"}).observation_space)
     assert not image_observations(describe("CartPole-v1", {}).observation_space)
+
+
+@pytest.mark.parametrize(
+    ("space", "vector"),
+    [
+        (spaces.Box(-1.0, 1.0, (4,), np.float32), True),
+        (spaces.Box(-1.0, 1.0, (), np.float32), True),
+        (spaces.Box(0, 255, (128,), np.uint8), True),
+        (spaces.Box(0, 255, (8, 8), np.uint8), True),
+        (spaces.Box(0.0, 1.0, (10, 10, 4), np.float32), True),
+        (spaces.Box(np.zeros((10, 10, 4), np.bool_), np.ones((10, 10, 4), np.bool_), dtype=np.bool_), True),
+        (spaces.Box(0, 255, (84, 84, 4), np.uint8), False),
+        (spaces.Box(0, 3, (5, 5, 3), np.uint8), False),
+        (spaces.Discrete(4), True),
+        (spaces.MultiDiscrete([2, 3]), True),
+        (spaces.MultiBinary(5), True),
+        (spaces.Dict({"a": spaces.Discrete(2)}), False),
+        (spaces.Tuple([spaces.Discrete(2)]), False),
+    ],
+    ids=str,
+)
+def test_vectors_are_whatever_is_neither_a_dict_nor_bytes_of_three_dimensions(
+    space: spaces.Space[Any], vector: bool
+) -> None:
+    assert vector_observations(space) is vector
 
 
 def test_a_newer_version_is_known() -> None:

@@ -54,6 +54,50 @@ def test_n_step_returns_of_dict_observations_are_refused() -> None:
         one("Probe/Spaced-v0", env_kwargs={"observation": "dict"}, n_steps=3)
 
 
+SPACED = "Probe/Spaced-v0"
+DICT, IMAGE = ({"env_kwargs": {"observation": kind}} for kind in ("dict", "image"))
+
+
+def test_runs_are_stacked_unless_another_engine_is_asked_for() -> None:
+    assert (one().config.engine, one().origins["engine"], one().notes) == ("stacked", "default", [])
+    assert one(engine="sb3").config.engine == "sb3"
+    assert one(SPACED, env_kwargs={"observation": "discrete"}).config.engine == "stacked"
+    assert one("Pendulum-v1", use_sde=False).config.engine == "stacked"
+
+
+UNSTACKABLE = [
+    (SPACED, DICT, "Dict observations cannot be stacked"),
+    (SPACED, IMAGE, "image observations cannot be stacked"),
+    ("Pendulum-v1", {"use_sde": True}, "gSDE cannot be stacked"),
+]
+
+
+@pytest.mark.parametrize(("env_id", "settings", "reason"), UNSTACKABLE, ids=["dict", "image", "gsde"])
+def test_what_cannot_be_stacked_goes_to_sb3_and_says_why(env_id: str, settings: dict[str, Any], reason: str) -> None:
+    run = one(env_id, **settings)
+    assert (run.config.engine, run.origins["engine"]) == ("sb3", reason)
+    assert run.notes == [f"engine sb3, because {reason}"]
+    asked = one(env_id, engine="sb3", **settings)
+    assert (asked.config, asked.notes) == (run.config, [])
+
+
+@pytest.mark.parametrize(("env_id", "settings", "reason"), UNSTACKABLE, ids=["dict", "image", "gsde"])
+def test_an_engine_that_was_asked_for_is_never_replaced(env_id: str, settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError) as caught:
+        one(env_id, engine="stacked", **settings)
+    assert (caught.value.where, caught.value.hint) == ("engine", "use --engine sb3")
+    assert caught.value.what == f"'stacked' does not fit: {reason}"
+
+
+def test_layer_normalisation_needs_the_stacked_engine() -> None:
+    assert one(layer_norm=True).config.layer_norm
+    for settings, hint in (({"engine": "sb3"}, "use --engine stacked"), (DICT, "leave it out: Dict observations")):
+        with pytest.raises(InputError, match="no layer normalisation") as caught:
+            one(SPACED, layer_norm=True, **settings)
+        assert caught.value.where == "layer_norm"
+        assert caught.value.hint.startswith(hint)
+
+
 def test_match_samples_changes_the_schedule_and_says_so() -> None:
     run = one(batch=256, match="samples")
     assert (run.config.train_freq, run.config.gradient_steps) == (4, 1)

@@ -6,6 +6,7 @@ import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.show import find_run
+from rlbatch.errors import InputError
 
 
 @click.command(cls=options.GroupedCommand)
@@ -27,6 +28,9 @@ def command(run: str, target: str, modules: tuple[str, ...]) -> None:
     for module in modules:
         import_module(module)
     folder = find_run(run)
+    if folder.config().layer_norm:
+        hint = f"its weights are in {folder.policy_path}"
+        raise InputError(str(folder.path), "Stable-Baselines3's networks have no layer normalisation", hint)
     from rlbatch.training.policies import export
 
     name = export(folder, path)

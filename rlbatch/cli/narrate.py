@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,16 +19,20 @@ from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, Outcome
 from rlbatch.launch.estimate import estimate
+from rlbatch.launch.execute import left_to_do, stacks_here
 from rlbatch.results import GOOD_OUTCOMES
 
 
 def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mapping[str, Any]) -> None:
     """Prints what will be done: as JSON, or in words, with every setting and its origin if `verbose`."""
     configs = [run.config for run in planned]
-    cost = estimate(configs)
+    cost = estimate(configs, stacks_here(configs, given["device"], given["stack_width"]))
+    left = left_to_do(planned, experiment, given["retry_failed"])
+    stacks = stacks_here([configs[index] for index in left], given["device"], given["stack_width"])
     if given["as_json"]:
         runs = [{"run_id": c.run_id, "status": experiment.run(c).status(), "config": as_dict(c)} for c in configs]
-        echo_json("train", {"dry_run": True, "folder": str(experiment.path), "cost": vars(cost), "runs": runs})
+        told = {"folder": str(experiment.path), "cost": vars(cost), "stacks": [[left[i] for i in s] for s in stacks]}
+        echo_json("train", {"dry_run": True, **told, "runs": runs})
         return
     click.echo(_headline(configs))
     for config in {config.batch_size: config for config in configs}.values():
@@ -37,9 +42,11 @@ def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mappi
         f"{plural(cost.eval_episodes, 'evaluation episode')}; "
         f"replay memory {size(cost.replay_bytes)}, about {size(cost.disk_bytes)} on disk"
     )
+    if given["dry_run"] and stacks:
+        click.echo(f"  {stacks_line(stacks)}")
     finished = sum(experiment.run(config).result() is not None for config in configs)
-    left = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
-    click.echo(f"  into {experiment.path}{left}")
+    done = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
+    click.echo(f"  into {experiment.path}{done}")
     newer = newer_version(configs[0].env_id)
     notes = [f"{newer} is a newer version of this environment"] if newer is not None else []
     for note in dict.fromkeys([*notes, *(note for run in planned for note in run.notes)]):
@@ -69,6 +76,13 @@ def schedule_line(config: RunConfig) -> str:
         f"batch {config.batch_size}: {often}, learning rate {config.learning_rate:.3g}; "
         f"each transition is replayed about {number(ratio * config.batch_size)} times"
     )
+
+
+def stacks_line(stacks: Sequence[Sequence[int]]) -> str:
+    """Returns how many stacks there are and how wide they are."""
+    widths = sorted(Counter(map(len, stacks)).items(), reverse=True)
+    parts = [f"{plural(count, 'stack')} of {plural(width, 'run')}" for width, count in widths]
+    return ", ".join(parts) + (", one after the other" if len(stacks) > 1 else "")
 
 
 def settings_table(settings: dict[str, object], origins: dict[str, str]) -> None:
@@ -123,7 +137,7 @@ def result_line(outcome: Outcome) -> str:
 def stopped(stop: Interrupted, experiment: Experiment, given: Mapping[str, Any]) -> int:
     """Says how to go on after a Ctrl-C, as JSON or in words; returns the exit code."""
     what = f"stopped; finished runs are kept in {experiment.path}"
-    hint = "The same command goes on: the interrupted run starts from zero (the sb3 engine cannot continue a run)"
+    hint = "The same command goes on; runs that were interrupted start from zero"
     told = {"schema": "rlbatch.error/1", "where": "", "what": what, "hint": hint, "exit_code": stop.exit_code}
     click.echo(json.dumps(told) if given["as_json"] else f"{what}. {hint}", err=True)
     return stop.exit_code

@@ -1,22 +1,26 @@
-"""What does the user see while runs train? A progress bar on a terminal, a line now and then elsewhere."""
+"""What does the user see while runs train? A live table on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
-from types import TracebackType
+from collections import Counter, deque
+from collections.abc import Collection, Sequence
+from statistics import fmean
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.console import Console, Group, RenderableType
 
-from rlbatch.cli.output import duration, number
+from rlbatch.cli.output import duration, number, plural
+from rlbatch.cli.table import Arm, Screen, Terminal, arm_labels, arms_table, bar_line, listed, percent
 from rlbatch.config import RunConfig
 from rlbatch.errors import printable
 
 _LINE_EVERY_S = 10.0
+_MEASURED_S = 60.0
+"""Over how long the speed is measured: stacks differ in it."""
+_ARMS_IN_LINE = 4
 
 
 class Show(Protocol):
@@ -24,20 +28,28 @@ class Show(Protocol):
 
     def __enter__(self) -> Show: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, /, *rest: object) -> None: ...
 
     def __call__(self, message: dict[str, Any]) -> None:
         """Takes one progress message of `launch.execute`."""
         ...
 
 
-def progress(configs: Sequence[RunConfig], *, quiet: bool) -> Show:
-    """Returns how to show these runs: nothing, a bar or lines; all of it goes to standard error."""
+def progress(configs: Sequence[RunConfig], *, quiet: bool, left: Collection[int] | None = None) -> Show:
+    """Returns how to show these runs: nothing, live or in lines; all of it goes to standard error.
+
+    Args:
+        configs: the runs, as messages number them.
+        quiet: show nothing.
+        left: indices of those that will be trained. Without it that is known of a run when it begins, and until all
+            have begun the time left is told as the most it can be.
+    """
     if quiet:
         return _Nothing()
-    return _Bar(configs) if sys.stderr.isatty() else _Lines(configs)
+    console = Terminal()
+    if sys.stderr.isatty() and console.is_interactive:
+        return _Live(_Runs(configs, left), console)
+    return _Lines(_Runs(configs, left))
 
 
 def run_label(config: RunConfig) -> str:
@@ -49,9 +61,7 @@ class _Nothing:
     def __enter__(self) -> _Nothing:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, /, *rest: object) -> None:
         return None
 
     def __call__(self, message: dict[str, Any]) -> None:
@@ -59,108 +69,217 @@ class _Nothing:
 
 
 class _Pace:
-    """Env steps taken and left over all runs, and how fast they go."""
+    """How many env steps per second all runs take together."""
 
-    def __init__(self, configs: Sequence[RunConfig]) -> None:
+    def __init__(self) -> None:
+        self._taken = 0
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def gain(self, steps: int) -> None:
+        """Takes steps into account; the first ones only start the clock, for nobody saw when they began."""
+        now = time.monotonic()
+        if not self._marks:
+            self._marks.append((now, 0))
+            return
+        self._taken += steps
+        if now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, self._taken))
+        while len(self._marks) > 1 and now - self._marks[1][0] >= _MEASURED_S:
+            self._marks.popleft()
+
+    def speed(self) -> float | None:
+        """Returns env steps per second over the last minute, or None before anything is known."""
+        if not self._marks:
+            return None
+        then, before = self._marks[0]
+        spent, taken = time.monotonic() - then, self._taken - before
+        return taken / spent if spent > 0.5 and taken else None
+
+
+class _Runs:
+    """How far the runs are. A message changes single entries and no length, so another thread may read meanwhile."""
+
+    def __init__(self, configs: Sequence[RunConfig], left: Collection[int] | None = None) -> None:
         self.configs = configs
-        self.taken = 0
-        self.left = sum(config.total_timesteps for config in configs)
-        self._at = dict.fromkeys(range(len(configs)), 0)
-        self._trained = 0
-        self._started: float | None = None
+        self.outcomes: list[str | None] = [None] * len(configs)
+        self.returns: list[float | None] = [None] * len(configs)
+        self.begun = [False] * len(configs)
+        self._steps = [0] * len(configs)
+        self._counts = [left is None or run in left for run in range(len(configs))]
+        self._sure = left is not None
+        self._pace = _Pace()
+        arms: dict[str, list[int]] = {}
+        for run, config in enumerate(configs):
+            arms.setdefault(config.arm_id, []).append(run)
+        self._arms = list(arms.values())
+        self.headings, labels = arm_labels([configs[runs[0]] for runs in self._arms])
+        self.labels = {run: label for runs, label in zip(self._arms, labels, strict=True) for run in runs}
 
     def hear(self, message: dict[str, Any]) -> None:
         """Takes a message into account."""
-        run = message.get("run")
-        if run is None:
-            return
-        now = self.configs[run].total_timesteps if message["type"] == "finished" else message.get("timesteps", 0)
-        gained = max(now - self._at[run], 0)
-        self._at[run] += gained
-        self.taken += gained
-        self.left -= gained
-        if message["type"] in ("tick", "train"):
-            if self._started is None:
-                self._started = time.monotonic()
-            else:
-                self._trained += gained
+        told = message["result"] if message["type"] == "finished" else message
+        gained = 0
+        for run in message.get("runs", [message["run"]] if "run" in message else []):
+            self._counts[run] = self.begun[run] = True  # in this order: who has begun counts
+            steps = min(told.get("timesteps", 0), self.configs[run].total_timesteps)
+            gained += max(steps - self._steps[run], 0)
+            self._steps[run] = max(steps, self._steps[run])
+            if message["type"] == "eval":
+                self.returns[run] = message["return"]
+            elif message["type"] == "finished":
+                self.outcomes[run] = told["outcome"]
+        if gained:
+            self._pace.gain(gained)
 
-    def speed(self) -> float | None:
-        """Returns env steps per second, or None before anything is known."""
-        spent = time.monotonic() - self._started if self._started is not None else 0.0
-        return self._trained / spent if spent > 0.5 and self._trained else None
+    def end(self) -> None:
+        """Takes into account that no message comes any more: what never began was finished before."""
+        self._counts = list(self.begun)
 
-    def text(self) -> str:
-        """Returns speed and time left."""
-        speed = self.speed()
-        scope = " in all" if len(self.configs) > 1 else ""
-        return "" if speed is None else f"{speed:,.0f} steps/s, {duration(self.left / speed)} left{scope}"
+    def runs(self) -> list[int]:
+        """Returns the runs that count: those that will be trained, as far as that is known."""
+        return [run for run, counts in enumerate(self._counts) if counts]
+
+    def ended(self, runs: Sequence[int]) -> int:
+        """Returns how many of these runs ended."""
+        return sum(self.outcomes[run] is not None for run in runs)
+
+    def fraction(self, runs: Sequence[int]) -> float:
+        """Returns which part of their env steps these runs need no more, 0 to 1."""
+        total = sum(self.configs[run].total_timesteps for run in runs)
+        return (total - sum(map(self._left, runs))) / total
+
+    def arms(self) -> list[Arm]:
+        """Returns how the arms stand that have runs that count."""
+        counted = ([run for run in runs if self._counts[run]] for runs in self._arms)
+        return [self._arm(runs) for runs in counted if runs]
+
+    def speed_text(self) -> str:
+        """Returns the env steps per second of all runs together, or nothing."""
+        speed = self._pace.speed()
+        return "" if speed is None else f"{speed:,.0f} steps/s"
+
+    def time_text(self) -> str:
+        """Returns how long the runs that count will take, or nothing."""
+        runs, speed = self.runs(), self._pace.speed()
+        steps = sum(map(self._left, runs))
+        if speed is None or not steps:
+            return ""
+        sure = self._sure or all(self.begun[run] for run in runs)
+        return f"{'' if sure else 'at most '}{duration(steps / speed)} left"
+
+    def failures_text(self) -> str:
+        """Returns how many runs ended with which outcome other than ok, or nothing."""
+        counts = Counter(outcome for outcome in self.outcomes if outcome not in (None, "ok"))
+        return listed(*(f"{count} {outcome}" for outcome, count in counts.items()))
+
+    def _left(self, run: int) -> int:
+        return 0 if self.outcomes[run] is not None else self.configs[run].total_timesteps - self._steps[run]
+
+    def _arm(self, runs: list[int]) -> Arm:
+        return Arm(
+            label=self.labels[runs[0]],
+            ended=self.ended(runs),
+            runs=len(runs),
+            begun=any(self.begun[run] for run in runs),
+            fraction=self.fraction(runs),
+            returns=[value for run in runs if (value := self.returns[run]) is not None],
+            not_ok=sum(self.outcomes[run] not in (None, "ok") for run in runs),
+        )
 
 
 class _Lines(_Nothing):
-    """One line per run that starts or ends, and at most one every ten seconds between."""
+    """A line when a single run starts or ends, or one of several ends not ok; at most one in ten seconds between."""
 
-    def __init__(self, configs: Sequence[RunConfig]) -> None:
-        self._pace = _Pace(configs)
+    def __init__(self, runs: _Runs) -> None:
+        self._runs = runs
+        self._single = len(runs.configs) == 1
         self._last = time.monotonic()
 
-    def __enter__(self) -> _Lines:
-        return self
-
     def __call__(self, message: dict[str, Any]) -> None:
-        self._pace.hear(message)
-        if "run" not in message:
+        self._runs.hear(message)
+        kind = message["type"]
+        if kind == "started" and self._single:
+            self._say(f"{self._name(message['run'])}: started")
+        elif kind == "finished" and (self._single or message["result"]["outcome"] != "ok"):
+            self._say(f"{self._name(message['run'])}: {_ending(message['result'])}")
+        if time.monotonic() - self._last < _LINE_EVERY_S:
             return
-        config = self._pace.configs[message["run"]]
-        if message["type"] == "started":
-            self._say(f"{run_label(config)}: started")
-        elif message["type"] == "finished":
-            result = message["result"]
-            reason = f" ({printable(result['reason'])})" if result["reason"] else ""
-            self._say(
-                f"{run_label(config)}: {result['outcome']}{reason}, return {number(result['final']['return_mean'])}"
-            )
-        elif message["type"] == "eval" and time.monotonic() - self._last >= _LINE_EVERY_S:
-            steps = f"{message['timesteps']:,}/{config.total_timesteps:,} steps"
-            self._say(f"{run_label(config)}: {steps}, return {number(message['return'])}, {self._pace.text()}")
+        if kind == "eval" and self._single:
+            config = self._runs.configs[0]
+            told = [f"{message['timesteps']:,}/{config.total_timesteps:,} steps", f"return {number(message['return'])}"]
+            self._say(f"{self._name(0)}: {listed(*told, self._runs.speed_text(), self._runs.time_text())}")
+        elif any(self._runs.begun) and not self._single:
+            self._say(self._summary())
 
     def _say(self, line: str) -> None:
         self._last = time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # nobody reads on: training goes on
             print(line, file=sys.stderr, flush=True)
 
+    def _name(self, run: int) -> str:
+        return run_label(self._runs.configs[run]) + self._besides(self._runs.labels[run])
 
-class _Bar:
-    """A bar over the env steps of all runs, with the run in progress, its last return, the speed and the time left."""
+    def _besides(self, label: Sequence[str]) -> str:
+        """Returns what tells an arm from others with the same batch size."""
+        named = zip(self._runs.headings[1:], label[1:], strict=True)
+        return "".join(f" {heading} {value}" for heading, value in named)
 
-    def __init__(self, configs: Sequence[RunConfig]) -> None:
-        self._pace = _Pace(configs)
-        self._returns = ""
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-        )
-        self._bar = Progress(*columns, TextColumn("{task.fields[told]}", markup=False), console=Console(stderr=True))
-        self._task: TaskID = self._bar.add_task("starting", total=self._pace.left, told="")
+    def _summary(self) -> str:
+        """Returns how all runs stand, and the returns of arms in progress."""
+        runs = self._runs.runs()
+        done = f"{self._runs.ended(runs)}/{len(runs)} runs done, {percent(self._runs.fraction(runs))}"
+        over_all = listed(done, self._runs.speed_text(), self._runs.time_text(), self._runs.failures_text())
+        arms = [arm for arm in self._runs.arms() if arm.active and arm.returns]
+        told = [
+            f"batch {arm.label[0]}{self._besides(arm.label)}: return {number(fmean(arm.returns))} "
+            f"({plural(len(arm.returns), 'run')})"
+            for arm in arms[:_ARMS_IN_LINE]
+        ]
+        more = len(arms) - _ARMS_IN_LINE
+        told += [f"and {plural(more, 'more arm')}"] if more > 0 else []
+        return f"{over_all}; {listed(*told)}" if told else over_all
 
-    def __enter__(self) -> _Bar:
-        self._bar.start()
+
+class _Live(_Nothing):
+    """On a terminal: a table of all arms with a line over all runs, or one line for a single run."""
+
+    def __init__(self, runs: _Runs, console: Console) -> None:
+        self._runs = runs
+        self._over = False
+        self._screen = Screen(self._draw, console)
+
+    def __enter__(self) -> _Live:
+        self._screen.show()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+    def __exit__(self, kind: type[BaseException] | None, /, *rest: object) -> None:
+        if kind is None:
+            self._runs.end()
+        self._over = True
+        self._screen.leave(keep=any(self._runs.begun))
 
     def __call__(self, message: dict[str, Any]) -> None:
-        self._pace.hear(message)
-        if "run" not in message:
-            return
-        config = self._pace.configs[message["run"]]
-        if message["type"] == "eval":
-            self._returns = f"return {number(message['return'])}  "
-        count = len(self._pace.configs)
-        which = f" [{message['run'] + 1}/{count}]" if count > 1 else ""
-        told = self._returns + self._pace.text()
-        self._bar.update(self._task, completed=self._pace.taken, description=run_label(config) + which, told=told)
+        self._runs.hear(message)
+
+    def _draw(self, width: int, height: int) -> RenderableType:
+        """Returns what stands there now; in the end the whole table, which the terminal may scroll."""
+        state = self._runs
+        if not any(state.begun):
+            return bar_line("starting", 0.0, [""], width=width)
+        runs, speed, left = state.runs(), state.speed_text(), state.time_text()
+        if len(state.configs) == 1:
+            value = state.returns[0]
+            told = "" if value is None else f"return {number(value)}"
+            texts = [listed(told, speed, left), listed(told, left), left, ""]
+            return bar_line(run_label(state.configs[0]), state.fraction(runs), texts, width=width)
+        arms = state.arms()
+        failures = state.failures_text()
+        texts = [listed(speed, left, failures), listed(left, failures), failures, ""]
+        table = arms_table(state.headings, arms, width=width, height=len(arms) + 1 if self._over else height - 2)
+        return Group(table, bar_line(f"{state.ended(runs)}/{len(runs)} runs", state.fraction(runs), texts, width=width))
+
+
+def _ending(result: dict[str, Any]) -> str:
+    """Returns how a run ended."""
+    reason = f" ({printable(result['reason'])})" if result["reason"] else ""
+    return f"{result['outcome']}{reason}, return {number(result['final']['return_mean'])}"

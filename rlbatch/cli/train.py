@@ -98,10 +98,24 @@ if TYPE_CHECKING:
 )
 @options.option(
     "--engine",
-    type=types.word("sb3"),
-    metavar="sb3",
+    type=types.word("stacked", "sb3"),
+    metavar="stacked|sb3",
     group="Resources",
-    help="Who trains: sb3, Stable-Baselines3's own classes.  [default: sb3]",
+    help="stacked: many runs as one program. sb3: Stable-Baselines3's own classes, one run at a time.  "
+    "[default: stacked]",
+)
+@options.option(
+    "--stack-width",
+    type=types.integer(Integer(1, 256)),
+    group="Resources",
+    help="Runs that train as one program, at most.  [default: 32]",
+)
+@options.option(
+    "--env-workers",
+    type=types.integer(Integer(0, 256)),
+    default=0,
+    group="Resources",
+    help="Processes that step the environments of a stack; worth it for MuJoCo and Box2D.  [default: 0, none]",
 )
 @options.option(
     "--device",
@@ -135,6 +149,7 @@ def command(**given: Any) -> int:
     """  # noqa: D301 - click reads the \b
     from rlbatch.cli import narrate  # this and what follows loads gymnasium, which help does not need
     from rlbatch.launch import Interrupted, execute
+    from rlbatch.launch.execute import left_to_do
 
     modules, planned, experiment = _plan(given)
     talks = not given["quiet"] and not given["as_json"]
@@ -143,14 +158,17 @@ def command(**given: Any) -> int:
             narrate.announce(planned, experiment, given)
     if given["dry_run"]:
         return 0
+    left = left_to_do(planned, experiment, given["retry_failed"])
     try:
-        with progress([run.config for run in planned], quiet=not talks) as show:
+        with progress([run.config for run in planned], quiet=not talks, left=left) as show:
             outcomes = execute(
                 planned,
                 experiment,
                 show,
                 device=given["device"],
                 modules=modules,
+                stack_width=given["stack_width"],
+                env_workers=given["env_workers"],
                 retry_failed=given["retry_failed"],
                 argv=["rlbatch", *click.get_current_context().obj],
             )
@@ -181,5 +199,5 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
         Path(given["out"]).expanduser(), default_name if given["name"] is None else given["name"]
     )
     with told_by_option(request):
-        check(planned, experiment, given["device"])
+        check(planned, experiment, given["device"], given["stack_width"])
     return list(modules), planned, experiment

@@ -31,7 +31,7 @@ class Estimate:
         eval_episodes: of evaluation, all runs together.
         updates: optimiser steps, all runs together.
         samples: transitions drawn from replay, all runs together.
-        replay_bytes: memory of the largest replay; runs follow one another.
+        replay_bytes: memory of the replays of the largest stack; stacks follow one another.
         disk_bytes: about what the folders will take.
     """
 
@@ -44,24 +44,34 @@ class Estimate:
     disk_bytes: int
 
 
-def estimate(configs: Sequence[RunConfig]) -> Estimate:
-    """Returns what the runs will cost together."""
+def estimate(configs: Sequence[RunConfig], stacks: Sequence[Sequence[int]]) -> Estimate:
+    """Returns what the runs will cost together; `stacks` are indices of those that train at the same time."""
     return Estimate(
         runs=len(configs),
         env_steps=sum(c.total_timesteps for c in configs),
         eval_episodes=sum((c.n_evaluations + 1) * c.n_eval_episodes for c in configs),
         updates=sum(count_updates(c) for c in configs),
         samples=sum(count_updates(c) * c.batch_size for c in configs),
-        replay_bytes=max((replay_bytes(c) for c in configs), default=0),
+        replay_bytes=max((sum(replay_bytes(configs[i]) for i in stack) for stack in stacks), default=0),
         disk_bytes=sum(_disk_bytes(c) for c in configs),
     )
 
 
 def replay_bytes(config: RunConfig) -> int:
-    """Returns the memory that one run's replay fills: observation twice, action, reward and two float32 flags."""
+    """Returns the memory that one run's replay fills.
+
+    A transition is, in the stacked engine, one row of float32: both observations flat, the action (a Discrete one is
+    one number), the reward and the discount; in sb3 both observations and the action in their own types, the
+    reward and two flags in float32.
+    """
     environment = describe(config.env_id, config.env_kwargs)
-    row = 2 * _bytes(environment.observation_space) + _bytes(environment.action_space) + 3 * 4
-    return min(config.buffer_size, config.total_timesteps) * row
+    observation, action = environment.observation_space, environment.action_space
+    if config.engine == "stacked":
+        row = 4 * (2 * spaces.flatdim(observation) + math.prod(action.shape or ()) + 2)
+    else:
+        row = 2 * _bytes(observation) + _bytes(action) + 3 * 4
+    vector_steps = min(max(config.buffer_size // config.n_envs, 1), -(-config.total_timesteps // config.n_envs))
+    return vector_steps * config.n_envs * row
 
 
 def _bytes(space: spaces.Space[object]) -> int:

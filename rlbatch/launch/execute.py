@@ -16,16 +16,19 @@ from typing import Any
 
 import psutil
 
+from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError, TemporaryError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import local
 from rlbatch.launch.estimate import replay_bytes
+from rlbatch.launch.plan import plan_stacks
 from rlbatch.launch.provenance import file_hash, provenance, without_secrets
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes one progress message: {"type": "started" | "tick" | "train" | "eval" | "finished", "run": index, ...}."""
+"""Takes one progress message: {"type": "started" | "train" | "eval" | "finished", "run": index, ...} of one run, or
+{"type": "tick", "runs": [index, ...], "timesteps": n} of all runs of a stack that are still in training."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def execute(
     *,
     device: str = "auto",
     modules: Sequence[str] = (),
+    stack_width: int | None = None,
+    env_workers: int = 0,
     retry_failed: bool = False,
     argv: Sequence[str] = (),
 ) -> list[Outcome]:
@@ -65,6 +70,8 @@ def execute(
         report: is told of progress.
         device: as asked; see `check_device`.
         modules: to be imported by the workers; the command line named them.
+        stack_width: most runs that train as one program; None for `plan.MAX_WIDTH`.
+        env_workers: processes that step the environments of a stack; 0 for none.
         retry_failed: train failed runs again (never diverged ones).
         argv: the command, for the record.
 
@@ -73,25 +80,41 @@ def execute(
         BusyError, TemporaryError: another command works in the folder; the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
-    check(planned, experiment, device)
+    check(planned, experiment, device, stack_width)
     argv = without_secrets(argv)
     with experiment.lock() as lock:
         experiment.add_plan([run.config for run in planned], argv)
-        todo = [i for i, run in enumerate(planned) if _is_left(experiment.run(run.config), retry_failed)]
+        todo = left_to_do(planned, experiment, retry_failed)
         if todo:
             made = provenance(argv, modules)
             local.train(
                 [_job(planned[i], experiment, made) for i in todo],
-                lambda m: report(m | {"run": todo[m["run"]]} if "run" in m else m),
+                lambda message: report(local.renumbered(message, todo)),
+                local.Resources(device, tuple(modules), stack_width, env_workers, free_memory(device)),
                 logs=experiment.path / "_logs",
                 lock=lock,
-                device=device,
-                modules=modules,
             )
     return [_outcome(experiment.run(run.config), run, i in todo, modules) for i, run in enumerate(planned)]
 
 
-def check(planned: Sequence[PlannedRun], experiment: Experiment, device: str) -> None:
+def left_to_do(planned: Sequence[PlannedRun], experiment: Experiment, retry_failed: bool) -> list[int]:
+    """Returns the indices of the runs that `execute` would train."""
+    results = [experiment.run(run.config).result() for run in planned]
+    return [
+        index
+        for index, result in enumerate(results)
+        if result is None or (retry_failed and result["outcome"] not in GOOD_OUTCOMES)
+    ]
+
+
+def stacks_here(configs: Sequence[RunConfig], device: str, stack_width: int | None) -> list[list[int]]:
+    """Returns which of the runs train together on this machine: `plan_stacks` with the memory it has."""
+    return plan_stacks(configs, width=stack_width, memory=free_memory(device), device=device)
+
+
+def check(
+    planned: Sequence[PlannedRun], experiment: Experiment, device: str = "auto", stack_width: int | None = None
+) -> None:
     """Raises what `execute` would raise before it writes anything.
 
     Raises:
@@ -100,7 +123,7 @@ def check(planned: Sequence[PlannedRun], experiment: Experiment, device: str) ->
     """
     experiment.check_usable()
     check_device(device)
-    check_memory(planned)
+    check_memory([run.config for run in planned], device, stack_width)
     for run in planned:
         _check_same(experiment.run(run.config), run, experiment)
 
@@ -129,15 +152,25 @@ def probe_devices() -> dict[str, Any]:
     return dict(json.loads(output.stdout))
 
 
-def check_memory(planned: Sequence[PlannedRun]) -> None:
-    """Raises InputError if the largest replay does not fit into the memory that is free now."""
-    free = psutil.virtual_memory().available
-    for run in planned:
-        needed = replay_bytes(run.config)
+def free_memory(device: str) -> int:
+    """Returns the bytes that replays on a device can have: of a GPU all, of the main memory what is free now."""
+    if not device.startswith("cuda"):
+        return int(psutil.virtual_memory().available)
+    name = "cuda:0" if device == "cuda" else device
+    return next(int(known["memory_mb"]) * 2**20 for known in probe_devices()["devices"] if known["device"] == name)
+
+
+def check_memory(configs: Sequence[RunConfig], device: str = "auto", stack_width: int | None = None) -> None:
+    """Raises InputError if the replays of a stack do not fit into memory; sb3 keeps them in main memory always."""
+    memory = free_memory(device)
+    for stack in plan_stacks(configs, width=stack_width, memory=memory, device=device):
+        first = configs[stack[0]]
+        needed = sum(replay_bytes(configs[index]) for index in stack)
+        free = memory if first.engine == "stacked" else free_memory("cpu")
         if needed > free:
             raise InputError(
                 "buffer_size",
-                f"a replay of {run.config.buffer_size:,} transitions needs {needed / 1e9:.1f} GB, "
+                f"a replay of {first.buffer_size:,} transitions needs {needed / 1e9:.1f} GB, "
                 f"{free / 1e9:.1f} GB are free",
                 "--set buffer_size=N with a smaller N",
             )
@@ -157,11 +190,6 @@ def _check_same(folder: RunFolder, run: PlannedRun, experiment: Experiment) -> N
     ids += [result["run_id"]] if result is not None else []
     if any(run_id != run.config.run_id for run_id in ids):
         raise RefusedError(where, "holds another run", "use another --name")
-
-
-def _is_left(folder: RunFolder, retry_failed: bool) -> bool:
-    result = folder.result()
-    return result is None or (retry_failed and result["outcome"] not in GOOD_OUTCOMES)
 
 
 def _job(run: PlannedRun, experiment: Experiment, made: dict[str, Any]) -> local.Job:

@@ -1,7 +1,7 @@
 """How are runs trained on this machine? In a worker process that the driver feeds, hears and, if need be, replaces.
 
-A worker that dies takes one run with it: the run in progress is recorded as crashed, and a new worker goes on with the
-rest. Ctrl-C and SIGTERM ask the worker to stop at the next vector step; the second one ends it at once.
+A worker that dies takes one stack with it: the runs in progress are recorded as crashed, and a new worker goes on with
+the rest. Ctrl-C and SIGTERM ask the worker to stop at the next vector step; the second one ends it at once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
+from rlbatch.launch.plan import plan_stacks
 from rlbatch.recorder import record_crash
 from rlbatch.results import RunFolder, storage
 
@@ -34,6 +35,25 @@ class Job:
     config: RunConfig
     folder: RunFolder
     beside: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """With what runs are trained; no part of it belongs to a run's identity.
+
+    Attributes:
+        device: as asked.
+        modules: to be imported by the workers.
+        stack_width: most runs of a stack; None for `plan.MAX_WIDTH`.
+        env_workers: processes that step the environments of a stack; 0 for none.
+        memory: bytes, of which the replays of a stack may fill half; None for no such limit.
+    """
+
+    device: str = "auto"
+    modules: tuple[str, ...] = ()
+    stack_width: int | None = None
+    env_workers: int = 0
+    memory: int | None = None
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -51,21 +71,19 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
 def train(
     jobs: Sequence[Job],
     report: Callable[[dict[str, Any]], None],
+    resources: Resources,
     *,
     logs: Path,
     lock: int,
-    device: str,
-    modules: Sequence[str],
 ) -> None:
-    """Trains the jobs in order, in one worker after the other; raises what a worker could not cope with.
+    """Trains the jobs, stack after stack, in one worker after the other; raises what a worker could not cope with.
 
     Args:
         jobs: the runs.
-        report: is told of progress, "run" being the index of the job.
+        report: is told of progress, "run" and "runs" being indices of jobs.
+        resources: with what.
         logs: a folder; the worker works in a folder inside it.
         lock: descriptor of the experiment's lock; workers inherit it, so it is held until the last of them is gone.
-        device: as asked.
-        modules: to be imported by the worker.
     """
     left = list(range(len(jobs)))
     while left:
@@ -73,31 +91,45 @@ def train(
         with storage(folder):
             folder.mkdir(parents=True, exist_ok=True)
             worker = _Worker(folder, lock)
-        worker.say(json.dumps(worker_job([jobs[i] for i in left], lock, device, modules)))
+        worker.say(json.dumps(worker_job([jobs[i] for i in left], lock, resources)))
         with _signals(worker) as seen:
             begun, finished = _follow(worker, left, report)
         if seen:
             raise Interrupted(seen[0])
         if not begun:
             raise RlbatchError(str(worker.log), "the worker ended before it began a run", "the log tells why")
-        for index in begun - finished:
+        for index in sorted(begun - finished):
             report(_bury(worker, jobs[index], index))
         left = [index for index in left if index not in begun]
 
 
-def worker_job(jobs: Sequence[Job], lock: int, device: str, modules: Sequence[str]) -> dict[str, Any]:
-    """Returns what a worker is told to do."""
+def worker_job(jobs: Sequence[Job], lock: int, resources: Resources) -> dict[str, Any]:
+    """Returns what a worker is told to do: the runs, and which of them form a stack."""
+    modules = resources.modules
+    width, memory, device = resources.stack_width, resources.memory, resources.device
     return {
         "runs": [
             {"config": as_dict(job.config), "folder": str(job.folder.path.resolve()), "beside": job.beside}
             for job in jobs
         ],
+        "stacks": plan_stacks([job.config for job in jobs], width=width, memory=memory, device=device),
         "lock": lock,
         "device": device,
+        "env_workers": resources.env_workers,
         "modules": list(modules),
         "directory": str(Path.cwd()),
         "path": [str(Path(folder).resolve()) for folder in sys.path if folder] if modules else [],
     }
+
+
+def renumbered(message: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:
+    """Returns a message whose run numbers count places in `indices` with the indices themselves in their stead."""
+    told = dict(message)
+    if "run" in message:
+        told["run"] = indices[message["run"]]
+    if "runs" in message:
+        told["runs"] = [indices[run] for run in message["runs"]]
+    return told
 
 
 class _Worker:
@@ -137,17 +169,17 @@ def _follow(worker: _Worker, left: list[int], report: Callable[[dict[str, Any]],
     for message in worker.messages():
         if message["type"] == "error":
             raise _as_error(message)
-        if "run" in message:
-            message["run"] = left[message["run"]]
-            begun.add(message["run"])
-            if message["type"] == "finished":
-                finished.add(message["run"])
-        report(message)
+        told = renumbered(message, left)
+        if "run" in told:
+            begun.add(told["run"])
+            if told["type"] == "finished":
+                finished.add(told["run"])
+        report(told)
     return begun, finished
 
 
 def _bury(worker: _Worker, job: Job, index: int) -> dict[str, Any]:
-    """Records the run that a worker died in; returns the message that tells of it."""
+    """Records a run that a worker died in; returns the message that tells of it."""
     code = worker.process.returncode
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     tail = worker.log.read_text(errors="replace")[-20_000:]

@@ -1,4 +1,4 @@
-"""What does a worker process do? It trains the runs of one job and writes their folders.
+"""What does a worker process do? It trains the stacks of one job and writes the folders of their runs.
 
 The job comes as one JSON line on standard input; progress goes out as JSON lines on standard output. When standard
 input says stop, or closes because the driver died, training stops at the next vector step. Everything that environments
@@ -13,12 +13,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlbatch.config import RunConfig, from_dict
+from rlbatch.config import from_dict
 from rlbatch.environments import describe, image_observations, import_module
 from rlbatch.errors import RlbatchError
 from rlbatch.recorder import Recorder
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
-    """Trains the runs of a job, one after the other.
+    """Trains the stacks of a job, one after the other.
 
     Args:
         job: what `local.worker_job` returns: paths are absolute, and modules are found as the driver found them.
@@ -65,32 +65,59 @@ def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
     """
     import torch
 
-    from rlbatch.training import sb3
-
     torch.set_num_threads(1)
     sys.path += [folder for folder in job["path"] if folder not in sys.path]
     for module in job["modules"]:
         import_module(module, directory=Path(job["directory"]))
-    clerk = _Clerk([from_dict(run["config"]) for run in job["runs"]], job, send, stopping)
-    try:
+    for stack in job["stacks"]:
+        if stopping():
+            return
+        clerk = _Clerk(job, stack, send, stopping)
+        try:
+            clerk.commit(range(len(stack)), 0)  # whatever the engine does next, these runs have begun
+            _train(clerk, job)
+        finally:
+            clerk.close()
+
+
+def _train(clerk: _Clerk, job: dict[str, Any]) -> None:
+    """Has one stack trained by its engine."""
+    if clerk.configs[0].engine == "sb3":
+        from rlbatch.training import sb3
+
         sb3.train(clerk.configs, clerk.emit, clerk.commit, device=clerk.device)
-    finally:
-        clerk.close()
+    else:
+        from rlbatch.training import stacked
+
+        stacked.train(
+            clerk.configs,
+            clerk.emit,
+            clerk.commit,
+            device=clerk.device,
+            env_workers=job["env_workers"],
+            modules=job["modules"],
+        )
 
 
 class _Clerk:
-    """Keeps a recorder for each run in progress and tells the driver what happens."""
+    """Keeps a recorder for each run of a stack that is in progress and tells the driver what happens.
 
-    def __init__(self, configs: list[RunConfig], job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
+    The engine numbers runs within the stack, the driver within the job.
+    """
+
+    def __init__(self, job: dict[str, Any], stack: Sequence[int], send: Send, stopping: Callable[[], bool]) -> None:
         from rlbatch.training import devices
 
-        self.configs = configs
-        self._job = job
+        self._asked = [job["runs"][index] for index in stack]
+        self._stack = stack
         self._send = send
         self._stopping = stopping
+        self._begun: set[int] = set()
         self._recorders: dict[int, Recorder] = {}
         self._told = 0.0
-        images = image_observations(describe(configs[0].env_id, configs[0].env_kwargs).observation_space)
+        self.configs = [from_dict(run["config"]) for run in self._asked]
+        first = self.configs[0]
+        images = image_observations(describe(first.env_id, first.env_kwargs).observation_space)
         self.device = devices.resolve(job["device"], images=images)
         send({"type": "device", "device": self.device})
 
@@ -100,22 +127,26 @@ class _Clerk:
         if isinstance(report, Ending):
             result = recorder.finish(report)
             del self._recorders[run]
-            self._send({"type": "finished", "run": run, "result": result})
+            self._send({"type": "finished", "run": self._stack[run], "result": result})
             return
         row = recorder.emit(report)
         shown = {"eval": "eval/return_mean", "train": "rollout/return_mean"}[row.kind]
         told = {"timesteps": row.timesteps, "updates": row.updates, "seconds": row.seconds, "return": row.values[shown]}
-        self._send({"type": row.kind, "run": run, **told})
+        self._send({"type": row.kind, "run": self._stack[run], **told})
 
-    def commit(self, run: int, timesteps: int) -> bool:
-        """Opens a run's record at its first call, tells the driver now and then how far it is; False asks to stop."""
-        if run not in self._recorders:
+    def commit(self, runs: Sequence[int], timesteps: int) -> bool:
+        """Hears that these runs have taken so many env steps; False asks to stop.
+
+        Opens a run's record when it is first heard of, and tells the driver now and then how far the runs are.
+        """
+        for run in [run for run in runs if run not in self._begun]:
             self._recorders[run] = self._start(run)
-            self._send({"type": "started", "run": run})
+            self._begun.add(run)
+            self._send({"type": "started", "run": self._stack[run]})
         now = time.monotonic()
         if now - self._told >= _TICK_S:
             self._told = now
-            self._send({"type": "tick", "run": run, "timesteps": timesteps})
+            self._send({"type": "tick", "runs": [self._stack[run] for run in runs], "timesteps": timesteps})
         return not self._stopping()
 
     def close(self) -> None:
@@ -124,8 +155,8 @@ class _Clerk:
             recorder.close()
 
     def _start(self, run: int) -> Recorder:
-        asked = self._job["runs"][run]
-        beside = asked["beside"] | {"device": self.device}
+        asked = self._asked[run]
+        beside = asked["beside"] | {"device": self.device, "stack_width": len(self._stack)}
         config = self.configs[run]
         threshold = describe(config.env_id, config.env_kwargs).threshold
         return Recorder(RunFolder(Path(asked["folder"])), config, threshold, **beside)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -18,24 +18,25 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from numpy.typing import NDArray
 
 from rlbatch.config import RunConfig
+from rlbatch.environments import describe
 from rlbatch.training.envs import EnvironmentFailure, open_for
 
 Encode = Callable[[Any], Any]
 
 
-def make_instances(
-    config: RunConfig, count: int, *, auto_reset: bool, workers: int = 0, modules: Sequence[str] = ()
-) -> Instances:
-    """Returns N instances of a run's environment.
+class Arrays(NamedTuple):
+    """What N instances are told and what they tell; see `Instances`."""
 
-    Args:
-        config: of any run of the stack.
-        count: N.
-        auto_reset: whether an instance whose episode ended starts the next one at once.
-        workers: processes that step them; 0 steps them here.
-        modules: what these processes must import.
-    """
-    return Instances(config, count, auto_reset=auto_reset)
+    next_seeds: NDArray[np.int64]
+    observations: NDArray[np.float32]
+    next_observations: NDArray[np.float32]
+    rewards: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+    def part(self, which: slice) -> Arrays:
+        """Returns views of some instances' part."""
+        return Arrays._make(array[which] for array in self)
 
 
 class Instances:
@@ -45,6 +46,7 @@ class Instances:
         config: of any run of the stack: they share the environment.
         count: N.
         auto_reset: whether an instance whose episode ended starts the next one at once.
+        arrays: where to read and write; new ones by default.
 
     Attributes:
         next_seeds: (N,) seeds of the next resets; the caller renews those that were used.
@@ -56,38 +58,25 @@ class Instances:
         failures: what went wrong, by instance.
     """
 
-    def __init__(self, config: RunConfig, count: int, *, auto_reset: bool) -> None:
-        self.next_seeds = np.zeros(count, np.int64)
+    def __init__(self, config: RunConfig, count: int, *, auto_reset: bool, arrays: Arrays | None = None) -> None:
+        space = describe(config.env_id, config.env_kwargs).observation_space
+        size = spaces.flatdim(space)
+        self._encode = encoder(space)
+        self._shape = space.shape or () if self._encode is None else (size,)
+        told = new_arrays(count, size) if arrays is None else arrays
+        self.next_seeds, self.observations, self.next_observations = told[:3]
+        self.rewards, self.terminated, self.truncated = told[3:]
         self.failures: dict[int, EnvironmentFailure] = {}
         self._auto_reset = auto_reset
         self._envs: list[gymnasium.Env[Any, Any] | None] = []
-        self._limits: list[int] = []
-        self._encode: Encode | None = None
-        self._shape: tuple[int, ...] = ()
-        size = 0
+        self._limits, self._elapsed = [0] * count, [0] * count
         for index in range(count):
             try:
-                env = open_for(config)
+                env, self._limits[index] = without_counters(open_for(config))
+                self._envs.append(env)
             except EnvironmentFailure as error:
                 self.failures[index] = error
                 self._envs.append(None)
-                self._limits.append(0)
-                continue
-            space = env.observation_space
-            size, self._encode = spaces.flatdim(space), encoder(space)
-            self._shape = space.shape or () if self._encode is None else (size,)
-            bare, limit = without_counters(env)
-            self._envs.append(bare)
-            self._limits.append(limit)
-        self._elapsed = [0] * count
-        self._allocate(count, size)
-
-    def _allocate(self, count: int, size: int) -> None:
-        self.observations = np.zeros((count, size), np.float32)
-        self.next_observations = np.zeros((count, size), np.float32)
-        self.rewards = np.zeros(count)
-        self.terminated = np.zeros(count, np.bool_)
-        self.truncated = np.zeros(count, np.bool_)
 
     def reset(self, which: Sequence[int]) -> None:
         """Starts an episode in the given instances, with their next seeds."""
@@ -180,6 +169,18 @@ class Instances:
     def _fail(self, index: int, failure: EnvironmentFailure, cause: Exception | None) -> None:
         failure.__cause__ = cause
         self.failures[index] = failure
+
+
+def new_arrays(count: int, size: int) -> Arrays:
+    """Returns arrays for N instances with observations of `size` numbers."""
+    return Arrays(
+        next_seeds=np.zeros(count, np.int64),
+        observations=np.zeros((count, size), np.float32),
+        next_observations=np.zeros((count, size), np.float32),
+        rewards=np.zeros(count),
+        terminated=np.zeros(count, np.bool_),
+        truncated=np.zeros(count, np.bool_),
+    )
 
 
 def without_counters(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any], int]:

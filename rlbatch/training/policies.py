@@ -7,9 +7,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.numpy
 import torch
 from stable_baselines3 import DQN, SAC
@@ -18,8 +20,12 @@ from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.results import RunFolder
 from rlbatch.training.devices import available
+from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.evaluation import Evaluation, Evaluator
+from rlbatch.training.instances import Instances
 from rlbatch.training.sb3 import build_model
+from rlbatch.training.stack_evaluation import StackEvaluator
+from rlbatch.training.stacked import make_agents
 
 
 def load_model(config: RunConfig, weights_file: Path, device: str = "cpu") -> DQN | SAC:
@@ -29,21 +35,14 @@ def load_model(config: RunConfig, weights_file: Path, device: str = "cpu") -> DQ
         InputError: the file is missing.
         RefusedError: it does not hold this run's networks.
     """
-    try:
-        weights = {name: torch.from_numpy(array) for name, array in safetensors.numpy.load_file(weights_file).items()}
-    except OSError as error:
-        raise InputError(
-            str(weights_file), "there are no saved weights", "only a run that ended ok has them"
-        ) from error
-    except safetensors.SafetensorError as error:
-        raise RefusedError(str(weights_file), f"is damaged: {error}") from error
+    weights = {name: torch.from_numpy(array) for name, array in _read_weights(weights_file).items()}
     plain = replace(config, lr_schedule="constant", lr_warmup=0.0, buffer_size=config.n_envs)
     model = build_model(plain, device)
     log_ent_coef = weights.pop("log_ent_coef", None)
     try:
         model.policy.load_state_dict(weights)
     except RuntimeError as error:
-        raise RefusedError(str(weights_file), f"does not fit the run's networks: {error}") from error
+        raise _misfit(weights_file, error) from error
     if isinstance(model, SAC) and model.log_ent_coef is not None and log_ent_coef is not None:
         model.log_ent_coef.data.copy_(log_ent_coef)
     return model
@@ -99,6 +98,8 @@ def _play(run: RunFolder, config: RunConfig, number: int, purpose: str, device: 
     torch.set_num_threads(1)
     weights_file = run.policy_path.resolve()
     with _scratch():
+        if config.engine == "stacked":
+            return _play_stacked(config, weights_file, number, purpose, device)
         model = load_model(config, weights_file, device)
         evaluator = Evaluator(config, reuse=False)
 
@@ -109,6 +110,44 @@ def _play(run: RunFolder, config: RunConfig, number: int, purpose: str, device: 
             return evaluator(number, act, purpose)
         finally:
             evaluator.close()
+
+
+def _play_stacked(config: RunConfig, weights_file: Path, number: int, purpose: str, device: str) -> Evaluation:
+    """Plays with the run's own networks, alone in a stack: on a CPU the same bits as in the stack it trained in."""
+    weights = _read_weights(weights_file)
+    with torch.inference_mode():
+        agents = make_agents([config], device)
+        try:
+            agents.load(0, weights)
+        except ValueError as error:
+            raise _misfit(weights_file, error) from error
+
+        def act(observations: Any) -> Any:
+            return agents.act_greedily(torch.from_numpy(observations).to(device))
+
+        evaluator = StackEvaluator([config], partial(Instances, config), reuse=False)
+        try:
+            found = evaluator(number, act, [0], purpose)[0]
+        finally:
+            evaluator.close()
+    if isinstance(found, EnvironmentFailure):
+        raise found
+    return found
+
+
+def _read_weights(weights_file: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        return dict(safetensors.numpy.load_file(weights_file))
+    except OSError as error:
+        raise InputError(
+            str(weights_file), "there are no saved weights", "only a run that ended ok has them"
+        ) from error
+    except safetensors.SafetensorError as error:
+        raise RefusedError(str(weights_file), f"is damaged: {error}") from error
+
+
+def _misfit(weights_file: Path, error: Exception) -> RefusedError:
+    return RefusedError(str(weights_file), f"does not fit the run's networks: {error}")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 A transition is one row: observation, next observation, action, reward, discount. The discount is gamma, or 0 where the
 episode terminated: a time limit is not an ending (Pardo et al. 2018), so after a truncation the value of the last
-observation counts. A batch is one gather.
+observation counts. A batch is one gather, but for large observations.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from rlbatch.training.randomness import Stream, Words, integers
 from rlbatch.training.stacking import batch_rows
 
 Floats = NDArray[np.floating]
+
+LARGE_OBSERVATION = 64
+"""Numbers in an observation from which on it is stored once, not twice."""
+_NONE = -1
 
 
 class Batch(NamedTuple):
@@ -113,13 +117,18 @@ class StackedReplay:
             rows: (C, B) indices into the rings of all runs laid end to end.
             runs: the C runs that they belong to.
         """
+        taken = self._take(rows)
+        if self._n_steps == 1:
+            return taken
+        returns, last, reach = self._chain(rows, taken.rewards, self._gamma_of[runs])
+        end = self._take(last)
+        return Batch(taken.observations, end.next_observations, taken.actions, returns, reach * end.discounts)
+
+    def _take(self, rows: Tensor) -> Batch:
+        """Gathers single transitions."""
         taken = self._rows.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
         obs, next_obs, actions, rewards, discounts = torch.split(taken, self._sizes, dim=2)
-        if self._n_steps == 1:
-            return Batch(obs, next_obs, actions, rewards.squeeze(2), discounts.squeeze(2))
-        returns, last, reach = self._chain(rows, rewards.squeeze(2), self._gamma_of[runs])
-        ends = torch.split(self._rows.index_select(0, last.reshape(-1)).view(*rows.shape, -1), self._sizes, dim=2)
-        return Batch(obs, ends[1], actions, returns, reach * ends[4].squeeze(2))
+        return Batch(obs, next_obs, actions, rewards.squeeze(2), discounts.squeeze(2))
 
     def _chain(self, rows: Tensor, rewards: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Follows each transition for n steps, until its episode or the stored part ends.
@@ -144,6 +153,87 @@ class StackedReplay:
             last = torch.where(goes_on, following, last)
             goes_on = goes_on & ~(self._over[following] | (slot // self._envs == newest))
         return returns, last, reach
+
+
+class FrameReplay(StackedReplay):
+    """A replay for large observations, which stores each of them once.
+
+    The observation that a transition leads to is the one at which the next transition starts. Only where an episode
+    ended it is kept apart, in a table that grows with the episodes that the ring holds. Observations have a ring of
+    their own, one position longer: the newest transition leads to an observation at which none has started yet.
+
+    The arguments are those of `StackedReplay`.
+    """
+
+    def __init__(
+        self,
+        runs: int,
+        n_envs: int,
+        positions: int,
+        observation_size: int,
+        action_size: int,
+        gammas: Sequence[float],
+        *,
+        n_steps: int = 1,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(runs, n_envs, positions, 0, action_size, gammas, n_steps=n_steps, device=device, dtype=dtype)
+        self._turn = positions + 1
+        self._frames = torch.zeros((runs, self._turn, n_envs, observation_size), dtype=dtype, device=device)
+        self._lasts = torch.zeros((16, observation_size), dtype=dtype, device=device)
+        self._free = list(range(16))
+        self._last_of = np.full((runs, self._turn, n_envs), _NONE, np.int64)
+        self._last_rows = torch.full((runs, self._turn, n_envs), _NONE, dtype=torch.int64, device=device)
+
+    def add(
+        self,
+        observations: Floats,
+        actions: Floats,
+        rewards: Floats,
+        next_observations: Floats,
+        terminated: NDArray[np.bool_],
+        over: NDArray[np.bool_],
+    ) -> None:
+        """Stores one vector step of every run, as `StackedReplay.add`."""
+        at, after = self._steps % self._turn, (self._steps + 1) % self._turn
+        frames, device = self._frames, self._frames.device
+        frames[:, at] = torch.as_tensor(observations).to(device, frames.dtype)
+        frames[:, after] = torch.as_tensor(next_observations).to(device, frames.dtype)
+        self._free += self._last_of[:, at][self._last_of[:, at] != _NONE].tolist()
+        self._last_of[:, at] = _NONE
+        for run, env in zip(*np.nonzero(over), strict=True):
+            if not self._free:
+                self._grow()
+            row = self._free.pop()
+            self._lasts[row] = torch.as_tensor(next_observations[run, env]).to(device, frames.dtype)
+            self._last_of[run, at, env] = row
+        self._last_rows[:, at] = torch.from_numpy(self._last_of[:, at]).to(device)
+        super().add(observations[..., :0], actions, rewards, next_observations[..., :0], terminated, over)
+
+    def _grow(self) -> None:
+        size = len(self._lasts)
+        self._lasts = torch.cat((self._lasts, torch.zeros_like(self._lasts)))
+        self._free = list(range(size, 2 * size))
+
+    def _take(self, rows: Tensor) -> Batch:
+        taken = super()._take(rows)
+        run, slot = rows // self._slots, rows % self._slots
+        position, env = slot // self._envs, slot % self._envs
+        age = ((self._steps - 1) % self._positions - position) % self._positions
+        start = (self._steps - 1 - age) % self._turn
+        frames = self._frames.view(-1, self._frames.shape[3])
+        here = (run * self._turn + start) * self._envs + env
+        there = (run * self._turn + (start + 1) % self._turn) * self._envs + env
+        last = self._last_rows.view(-1)[here]
+        ended = self._lasts[last.clamp(min=0)]
+        next_observations = torch.where((last != _NONE).unsqueeze(2), ended, frames[there])
+        return taken._replace(observations=frames[here], next_observations=next_observations)
+
+
+def make_replay(observation_size: int) -> type[StackedReplay]:
+    """Returns the kind of replay for observations of this many numbers."""
+    return FrameReplay if observation_size >= LARGE_OBSERVATION else StackedReplay
 
 
 class Drawn(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from rlbatch.config import RunConfig
 from rlbatch.rows import TRAIN_TAGS, Ending, Row, grid_points
+from rlbatch.training.endings import evidence_of, outcome_of, reason_of
 from rlbatch.training.envs import EnvironmentFailure, resets_exactly
 from rlbatch.training.evaluation import Evaluator
 from rlbatch.training.sb3_meter import Meter
@@ -112,7 +112,7 @@ class Watch(BaseCallback):
         self._look_for_nonfinite()
         if self.nonfinite is None and not _finite(self._agent):
             self.nonfinite = {"timesteps": self.timesteps, "where": "parameters"}
-        ending = self.ending(_outcome_of(error), _reason(error), _evidence(error))
+        ending = self.ending(outcome_of(error), reason_of(error), evidence_of(error))
         if isinstance(error, EnvironmentFailure) and error.nonfinite and ending.first_nonfinite is None:
             return replace(ending, first_nonfinite={"timesteps": self.timesteps, "where": error.where})
         return ending
@@ -176,7 +176,7 @@ class Watch(BaseCallback):
 
 def never_started(error: Exception, seconds: float) -> Ending:
     """Returns the ending of a run whose model or environments could not be made."""
-    return Ending(_outcome_of(error), _reason(error), 0, 0, 0, seconds, evidence=_evidence(error))
+    return Ending(outcome_of(error), reason_of(error), 0, 0, 0, seconds, evidence=evidence_of(error))
 
 
 def weights_of(model: DQN | SAC) -> dict[str, np.ndarray]:
@@ -185,23 +185,6 @@ def weights_of(model: DQN | SAC) -> dict[str, np.ndarray]:
     if isinstance(model, SAC) and model.log_ent_coef is not None:
         weights["log_ent_coef"] = model.log_ent_coef.detach().cpu().numpy()
     return weights
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def _evidence(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))
-
-
-def _outcome_of(error: Exception) -> str:
-    if isinstance(error, EnvironmentFailure):
-        return "env_error"
-    allocation = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's own, on the CPU
-    if allocation or isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return "out_of_memory"
-    return "crashed"
 
 
 def _finite(model: DQN | SAC) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rlbatch.config import RunConfig
 from rlbatch.environments import EPISODE_CAP, describe
+from rlbatch.training.env_workers import RemoteInstances
 from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.evaluation import Evaluation
 from rlbatch.training.instances import Instances
@@ -24,10 +25,10 @@ _AT_ONCE = 64
 
 
 class MakeInstances(Protocol):
-    """Makes N instances of the stack's environment."""
+    """Makes N instances of the stack's environment, here or in other processes."""
 
-    def __call__(self, count: int, *, auto_reset: bool) -> Instances:
-        """Returns them; raises nothing: what cannot be made is among their failures."""
+    def __call__(self, count: int, *, auto_reset: bool) -> Instances | RemoteInstances:
+        """Returns them; what cannot be made is among their failures."""
         ...
 
 
@@ -49,7 +50,7 @@ class StackEvaluator:
         self._episodes = first.n_eval_episodes
         self._at_once = min(self._episodes, _AT_ONCE)
         self._cap = describe(first.env_id, first.env_kwargs).max_episode_steps or EPISODE_CAP
-        self._envs: Instances | None = None
+        self._envs: Instances | RemoteInstances | None = None
 
     def __call__(
         self, number: int, act_greedily: ActGreedily, runs: Sequence[int], purpose: str = "evaluation"
@@ -80,13 +81,13 @@ class StackEvaluator:
             self._envs.close()
         self._envs = None
 
-    def _instances(self) -> Instances:
+    def _instances(self) -> Instances | RemoteInstances:
         if self._envs is None:
             self._envs = self._make(len(self._configs) * self._at_once, auto_reset=False)
         return self._envs
 
     def _play(
-        self, envs: Instances, act_greedily: ActGreedily, runs: Sequence[int], count: int
+        self, envs: Instances | RemoteInstances, act_greedily: ActGreedily, runs: Sequence[int], count: int
     ) -> dict[int, Evaluation | EnvironmentFailure]:
         """Plays one episode in each of the first `count` instances of every run."""
         shape = (len(self._configs), self._at_once)

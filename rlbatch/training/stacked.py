@@ -25,13 +25,14 @@ from rlbatch.rows import Ending, Row, grid_points
 from rlbatch.training.clock import Clock
 from rlbatch.training.dqn import Dqn
 from rlbatch.training.endings import evidence_of, outcome_of, reason_of
+from rlbatch.training.env_workers import EnvWorkers
 from rlbatch.training.envs import EnvironmentFailure, resets_exactly
-from rlbatch.training.instances import make_instances
+from rlbatch.training.instances import Instances
 from rlbatch.training.networks import padded_rows
 from rlbatch.training.randomness import episode_seed
-from rlbatch.training.replay import ReplayDraws, StackedReplay
+from rlbatch.training.replay import ReplayDraws, make_replay
 from rlbatch.training.sac import Sac
-from rlbatch.training.stack_evaluation import StackEvaluator
+from rlbatch.training.stack_evaluation import MakeInstances, StackEvaluator
 from rlbatch.training.stack_rows import StackRows
 from rlbatch.training.stacking import Actions, order
 
@@ -87,6 +88,15 @@ def train(
             stack.close()
 
 
+def make_agents(configs: Sequence[RunConfig], device: str) -> Dqn | Sac:
+    """Returns the agents of a stack, as they are before training."""
+    environment = describe(configs[0].env_id, configs[0].env_kwargs)
+    size, actions = spaces.flatdim(environment.observation_space), environment.action_space
+    if isinstance(actions, spaces.Discrete):
+        return Dqn(configs, size, actions, device=device)
+    return Sac(configs, size, cast("spaces.Box", actions), device=device)
+
+
 class Stack:
     """R runs in training.
 
@@ -114,21 +124,21 @@ class Stack:
         modules: Sequence[str] = (),
     ) -> None:
         first, runs = configs[0], len(configs)
-        environment = describe(first.env_id, first.env_kwargs)
-        size = spaces.flatdim(environment.observation_space)
+        size = spaces.flatdim(describe(first.env_id, first.env_kwargs).observation_space)
         self._configs, self._emit, self._device = configs, emit, device
         self._shape = (runs, first.n_envs)
         self.live = list(range(runs))
         self.clock = Clock(first)
         self.spent: defaultdict[str, float] = defaultdict(float)
-        self._rows = StackRows(configs, resume_exact=_resets_exactly(first))
+        self._rows = StackRows(configs, resume_exact=_resets_exactly(first), device=device)
         self._taken = 0
         self._episodes = [0] * (runs * first.n_envs)
-        make = partial(make_instances, first, workers=env_workers, modules=modules)
+        self._workers = EnvWorkers(env_workers, modules) if env_workers else None
+        make: MakeInstances = partial(Instances if self._workers is None else self._workers.make, first)
         self._envs = make(runs * first.n_envs, auto_reset=True)
         self._evaluator = StackEvaluator(configs, make, reuse=self._rows.resume_exact)
-        self.agents = _make_agents(configs, size, environment.action_space, device)
-        self._replay = StackedReplay(
+        self.agents = make_agents(configs, device)
+        self._replay = make_replay(size)(
             runs,
             first.n_envs,
             self.clock.positions,
@@ -204,6 +214,8 @@ class Stack:
         """Closes all environments."""
         self._envs.close()
         self._evaluator.close()
+        if self._workers is not None:
+            self._workers.close()
 
     def _instances(self) -> list[int]:
         """Returns the environments of the live runs."""
@@ -311,12 +323,6 @@ _WATCHED = {
     "update/ent_coef_loss": "loss",
 }
 """Tag -> what is said not to be finite where its mean is not."""
-
-
-def _make_agents(configs: Sequence[RunConfig], size: int, actions: spaces.Space[Any], device: str) -> Dqn | Sac:
-    if isinstance(actions, spaces.Discrete):
-        return Dqn(configs, size, actions, device=device)
-    return Sac(configs, size, cast("spaces.Box", actions), device=device)
 
 
 def _resets_exactly(config: RunConfig) -> bool:

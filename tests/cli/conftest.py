@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import gymnasium
 import pytest
+from engines import ENGINE
 
 from rlbatch import environments
 from rlbatch.cli import main
@@ -45,10 +46,11 @@ def rlbatch(capfd: pytest.CaptureFixture[str]) -> Call:
 
 @pytest.fixture
 def train(rlbatch: Call, in_process: None) -> Call:
-    """Trains with a budget of a second."""
+    """Trains with a budget of a second, on `ENGINE` where the words name none."""
 
     def call(*words: str, env: str = "CartPole-v1", batch: str = "32") -> Told:
-        return rlbatch("train", "--env", env, "--batch", batch, *TINY, *words)
+        engine = () if "--engine" in words else ("--engine", ENGINE)
+        return rlbatch("train", "--env", env, "--batch", batch, *TINY, *engine, *words)
 
     return call
 

@@ -31,8 +31,7 @@ LONG = "x" * 5000
 
 def given_to(option: str, *cases: tuple[str, str], before: tuple[str, ...] = CARTPOLE) -> list[Any]:
     """Returns cases of one option: what follows it, and what the line must say besides the option's name."""
-    name = option.lstrip("-").replace("-", "_")
-    return [((*before, option, value), (name, f"{option}:", said)) for value, said in cases]
+    return [((*before, option, value), (f"{option}:", said)) for value, said in cases]
 
 
 def set_to(*cases: tuple[str, str], before: tuple[str, ...] = CARTPOLE) -> list[Any]:
@@ -74,6 +73,16 @@ NUMBERS = [
         "--steps",
         *((word, "not a whole number") for word in ("1e6", "50_000", "", "abc", "٣", "50000.0", "10k", " 5000")),
         *((word, "allowed is 1 to") for word in ("0", "-5", "1000000000001", "99999999999999999999")),
+    ),
+    *given_to(
+        "--stack-width",
+        *((word, "not a whole number") for word in ("1.0", "", "abc", "1e1", "٣", "08", "auto", ESCAPE)),
+        *((word, "allowed is 1 to 256") for word in ("0", "-1", "257", "99999999999999999999")),
+    ),
+    *given_to(
+        "--env-workers",
+        *((word, "not a whole number") for word in ("1.0", "", "abc", "٣", "08", "auto", LONG)),
+        *((word, "allowed is 0 to 256") for word in ("-1", "257", "99999999999999999999")),
     ),
     ((*CARTPOLE, "--steps", "10"), ("--steps", "no update would happen", "raise --steps", "learning_starts")),
     ((*CARTPOLE, "--batch", "4096"), ("--batch", "learning_starts 2048", "--set learning_starts=4096")),
@@ -131,6 +140,8 @@ SETTING_VALUES = [
         *((f"{name}=3", "is not a setting") for name in ("foo", "lr", "__class__", "build", "ε")),
         *((f"{name}=1", "of sac, not of dqn") for name in ("ent_coef", "target_entropy", "log_std_init")),
         ("use_sde=true", "of sac, not of dqn"),
+        *((f"layer_norm={v}", "neither true nor false") for v in ("1", "null", "yes", "True")),
+        *((f"{name}=3", "is not a setting") for name in ("stack_width", "env_workers")),
         ("env_id=Pendulum-v1", "use --env"),
         ("algo=sac", "use --algo"),
         *((word, "not field=value") for word in ("foo", "=3", "foo bar=3", "", "3=4", "-=3")),
@@ -161,7 +172,7 @@ REPEATED = [
                 "--match": "updates",
             },
             **{"--lr-rule": "none", "--preset": "zoo", "--engine": "sb3", "--device": "cpu", "--out": "x"},
-            **{"--name": "x", "--env": "CartPole-v1", "--env-kwargs": "{}"},
+            **{"--stack-width": "8", "--env-workers": "2", "--name": "x", "--env": "CartPole-v1", "--env-kwargs": "{}"},
         }.items()
     ),
     ((*CARTPOLE, "--batch=64", "--batch=128"), ("--batch", "more than once")),
@@ -278,9 +289,28 @@ CHOICES = [
             ("--preset", "../zoo", "is not a preset"),
             ("--preset", "", "non-empty"),
             ("--engine", "sb2", "did you mean sb3?"),
-            ("--engine", "jax", "not one of sb3"),
+            ("--engine", "jax", "not one of stacked, sb3"),
+            ("--engine", "Stacked", "did you mean stacked?"),
+            ("--engine", "", "not one of stacked, sb3"),
         )
     ),
+    *(
+        ((*words, "--engine", "stacked"), ("--engine: 'stacked' does not fit", said, "use --engine sb3"))
+        for words, said in (
+            ((*SPACED, '{"observation":"dict"}'), "Dict observations cannot be stacked"),
+            ((*SPACED, '{"observation":"image"}'), "image observations cannot be stacked"),
+            ((*PENDULUM, "--set", "use_sde=true"), "gSDE cannot be stacked"),
+        )
+    ),
+    *(
+        ((*words, "--set", "layer_norm=true"), ("layer_norm: Stable-Baselines3's networks have no layer norm", said))
+        for words, said in (
+            ((*CARTPOLE, "--engine", "sb3"), "use --engine stacked"),
+            ((*CARTPOLE, "--set", "engine=sb3"), "use --engine stacked"),
+            ((*PENDULUM, "--set", "use_sde=true"), "leave it out: gSDE cannot be stacked"),
+        )
+    ),
+    ((*PENDULUM, "--set", "use_sde=true", "--set", "engine=stacked"), ("engine: 'stacked' does not fit",)),
     ((*CARTPOLE, "--match", "samples", "--batch", "2053"), ("--batch", "2053", "2048 and 2112")),
     (
         (*CARTPOLE, "--match", "samples", "--set", "train_freq=4", "--set", "gradient_steps=4"),
@@ -512,7 +542,7 @@ def test_a_replay_that_does_not_fit_names_the_gigabytes(
 
     monkeypatch.setattr(EXECUTE.psutil, "virtual_memory", Memory)
     code, out, err = rlbatch(*CARTPOLE, "--set", "buffer_size=100000000", "--steps", "100000000")
-    check_line(err, ("buffer_size", "100,000,000 transitions", "5.2 GB, 1.0 GB are free", "--set buffer_size=N"))
+    check_line(err, ("buffer_size", "100,000,000 transitions", "4.4 GB, 1.0 GB are free", "--set buffer_size=N"))
     assert (code, out, tree()) == (2, "", {})
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from rlbatch.cli import progress as module
 from rlbatch.cli.output import duration, number, plural, size
 from rlbatch.cli.progress import progress
+from rlbatch.cli.table import Arm, Screen, arm_labels, arms_table, bar_line, percent
 from rlbatch.config import RunConfig
 
 
@@ -27,60 +32,351 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def runs(count: int = 2) -> list[RunConfig]:
-    return [RunConfig.build(env_id="X-v0", algo="dqn", total_timesteps=1000, seed=s) for s in range(count)]
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+Make = Callable[[Terminal], Terminal]
+
+
+@pytest.fixture
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes standard error a terminal of 100 columns."""
+    for name, value in {"TERM": "xterm", "COLUMNS": "100", "LINES": "30", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def make(terminal: Terminal) -> Terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        return terminal
+
+    return make
+
+
+def runs(seeds: int = 2, batches: tuple[int, ...] = (32,), **settings: Any) -> list[RunConfig]:
+    common = {"env_id": "X-v0", "algo": "dqn", "total_timesteps": 1000} | settings
+    return [RunConfig.build(**common, batch_size=batch, seed=seed) for batch in batches for seed in range(seeds)]
+
+
+def tick(timesteps: int, *numbers: int) -> dict[str, Any]:
+    return {"type": "tick", "runs": list(numbers), "timesteps": timesteps}
+
+
+def evaluated(run: int, timesteps: int, value: float | None) -> dict[str, Any]:
+    return {"type": "eval", "run": run, "timesteps": timesteps, "updates": 1, "seconds": 1.0, "return": value}
 
 
 def finished(run: int, **result: Any) -> dict[str, Any]:
-    return {
-        "type": "finished",
-        "run": run,
-        "result": {"outcome": "ok", "reason": "", "final": {"return_mean": 7.0}} | result,
-    }
+    whole = {"outcome": "ok", "reason": "", "timesteps": 1000, "final": {"return_mean": 7.0}} | result
+    return {"type": "finished", "run": run, "result": whole}
 
 
-def test_pace_counts_what_all_runs_have_left(clock: Clock) -> None:
-    pace = module._Pace(runs())
-    pace.hear({"type": "tick", "run": 0, "timesteps": 100})
+def drawn(state: module._Runs, width: int = 100, height: int = 30) -> list[str]:
+    """Returns the lines that a terminal of this size shows."""
+    return lines_of(module._Live(state, Console(file=io.StringIO()))._draw(width, height), width, height)
+
+
+def lines_of(renderable: Any, width: int, height: int = 30) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    console.print(renderable)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def arm(label: str, ended: int = 0, *, count: int = 4, begun: bool = True, **known: Any) -> Arm:
+    return Arm((label,), ended, count, begun, **{"fraction": ended / count, "returns": [], "not_ok": 0} | known)
+
+
+def test_speed_is_that_of_all_runs_and_time_is_that_of_what_they_have_left(clock: Clock) -> None:
+    state = module._Runs(runs(3), left=range(3))
+    state.hear(tick(0, 0, 1))
+    clock.now = 50.0
+    state.hear(tick(100, 0, 1))
+    clock.now = 50.4
+    state.hear(tick(200, 0, 1))
+    assert (state.speed_text(), state.time_text()) == ("", "")
+    clock.now = 52.0
+    state.hear(tick(400, 0, 1))
+    assert state.fraction([0, 1, 2]) == 800 / 3000
+    assert state.speed_text() == "300 steps/s"
+    assert state.time_text() == "7 s left"
+    state.hear(finished(0))
+    assert state.fraction([0]) == 1.0
+    assert state.speed_text() == "600 steps/s"
+    state.hear(tick(5, 0))
+    assert state.fraction([0]) == 1.0
+
+
+def test_speed_is_that_of_the_last_minute(clock: Clock) -> None:
+    state = module._Runs(runs(1, total_timesteps=1_000_000))
+    for second in range(100):
+        clock.now = float(second)
+        state.hear(tick(1000 * (second + 1), 0))
+    assert state.speed_text() == "1,000 steps/s"
+    for second in range(100, 200):
+        clock.now = float(second)
+        state.hear(tick(100_000 + 10 * (second - 99), 0))
+    assert state.speed_text() == "10 steps/s"
+
+
+def test_a_run_that_fails_early_leaves_nothing_to_do_and_is_not_faster_for_it(clock: Clock) -> None:
+    state = module._Runs(runs(1))
+    state.hear(tick(100, 0))
     clock.now = 2.0
-    pace.hear({"type": "train", "run": 0, "timesteps": 400})
-    assert (pace.taken, pace.left) == (400, 1600)
-    assert pace.text() == "150 steps/s, 11 s left in all"
-    pace.hear(finished(0))
-    assert (pace.taken, pace.left) == (1000, 1000)
-    pace.hear({"type": "tick", "run": 0, "timesteps": 5})
-    assert pace.taken == 1000
+    state.hear(finished(0, outcome="diverged", timesteps=300))
+    assert state.speed_text() == "100 steps/s"
+    assert (state.fraction([0]), state.time_text()) == (1.0, "")
+    assert state.failures_text() == "1 diverged"
 
 
-def test_lines_tell_starts_and_ends_and_little_between(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with progress(runs(), quiet=False) as show:
-        show({"type": "device", "device": "cpu"})
+def test_runs_that_are_not_left_to_do_do_not_count(clock: Clock) -> None:
+    state = module._Runs(runs(2, (32, 64)), left=[3])
+    state.hear(tick(100, 3))
+    clock.now = 1.0
+    state.hear(tick(200, 3))
+    assert state.time_text() == "8 s left"
+    table = drawn(state)
+    assert len(table) == 3
+    assert table[1].split()[:2] == ["64", "0/1"]
+    assert table[2].startswith("0/1 runs")
+
+
+def test_time_is_the_most_it_can_be_until_all_runs_have_begun(clock: Clock) -> None:
+    state = module._Runs(runs())
+    state.hear(tick(100, 0))
+    clock.now = 1.0
+    state.hear(tick(200, 0))
+    assert state.time_text() == "at most 18 s left"
+    state.hear({"type": "started", "run": 1})
+    assert state.time_text() == "18 s left"
+
+
+def test_runs_that_never_began_do_not_count_in_the_end(clock: Clock, on_terminal: Make) -> None:
+    terminal = on_terminal(Terminal())
+    with progress(runs(2, (32, 64)), quiet=False) as show:
         show({"type": "started", "run": 1})
-        for step in range(0, 1000, 100):
-            clock.now += 3.0
-            show({"type": "eval", "run": 1, "timesteps": step, "return": 1.5})
-        show(finished(1, outcome="diverged", reason="loss\x1b[2J not finite"))
-    out, err = capsys.readouterr()
-    lines = err.splitlines()
-    assert out == ""
-    assert lines[0] == "X-v0 batch 32 seed 1: started"
-    assert 2 <= sum("/1,000 steps, return 1.5" in line for line in lines) <= 3
-    assert lines[-1] == "X-v0 batch 32 seed 1: diverged (loss\\x1b[2J not finite), return 7"
+        show(finished(1))
+    heading, first, last = terminal.getvalue().splitlines()[-4:-1]
+    assert "batch" in heading
+    assert first.split()[:2] == ["32", "1/1"]
+    assert last.startswith("1/1 runs")
+    assert "100%" in last
 
 
-def test_a_terminal_gets_a_bar_with_return_and_speed(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+def test_nothing_stays_on_the_terminal_when_nothing_was_trained(on_terminal: Make) -> None:
+    terminal = on_terminal(Terminal())
+    with progress(runs(), quiet=False):
+        pass
+    assert "starting" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[1A\x1b[2K")
+
+
+def test_the_table_has_a_line_per_arm_and_one_for_all(clock: Clock) -> None:
+    state = module._Runs(runs(2, (32, 64)), left=range(4))
+    state.hear(tick(1, 0, 1))
+    for run, value in ((0, 100.0), (1, 200.5), (2, None)):
+        state.hear(evaluated(run, 500, value))
+    clock.now = 2.0
+    state.hear(finished(1, outcome="env_error", timesteps=501))
+    heading, first, second, last = drawn(state)
+    assert heading.split() == ["batch", "runs", "env", "steps", "return", "min..max", "not", "ok"]
+    assert first.replace("━", "").replace("╸", "").split() == ["32", "1/2", "75%", "150.2", "100..200.5", "1"]
+    assert second.replace("━", "").replace("╸", "").split() == ["64", "0/2", "25%", "-"]
+    assert last.startswith("1/4 runs ")
+    assert last.endswith(" 50%  750 steps/s, 3 s left, 1 env_error")
+
+
+def test_a_later_evaluation_replaces_an_earlier_one() -> None:
+    state = module._Runs(runs())
+    for value in (5.0, 9.0):
+        state.hear(evaluated(0, 10, value))
+    assert state.arms()[0].returns == [9.0]
+    state.hear({"type": "train", "run": 0, "timesteps": 20, "return": None})
+    assert state.arms()[0].returns == [9.0]
+    state.hear(evaluated(0, 30, None))
+    assert state.arms()[0].returns == []
+
+
+def test_arms_are_told_apart_by_what_is_needed() -> None:
+    assert arm_labels(runs(1, (32, 64))) == (["batch"], [("32",), ("64",)])
+    rates = [*runs(1, learning_rate=0.0003), *runs(1, learning_rate=0.001), *runs(1, (64,), learning_rate=0.001)]
+    assert arm_labels(rates) == (["batch", "lr"], [("32", "0.0003"), ("32", "0.001"), ("64", "0.001")])
+    others = [*runs(1, gamma=0.9), *runs(1, gamma=0.99)]
+    assert arm_labels(others) == (["batch", "gamma"], [("32", "0.9"), ("32", "0.99")])
+
+
+def test_arms_in_progress_come_first_where_not_all_fit() -> None:
+    arms = [arm(f"{n}", 4) for n in range(3)] + [arm("8", begun=False), arm("9", 1), arm("10", begun=False)]
+    assert [line.split()[0] for line in lines_of(arms_table(["batch"], arms, width=80, height=7), 80)[1:]] == [
+        *("0", "1", "2", "8", "9", "10")
+    ]
+    lines = lines_of(arms_table(["batch"], arms, width=80, height=4), 80)
+    assert [line.split()[0] for line in lines[1:3]] == ["9", "0"]
+    assert lines[3] == "... and 4 more arms (2 done)"
+    assert [lines_of(arms_table(["batch"], arms, width=80, height=height), 80) for height in (2, 0, -1)] == [[]] * 3
+
+
+def test_sixty_arms_fit_every_terminal(clock: Clock) -> None:
+    state = module._Runs(runs(3, tuple(range(1000, 1060)), learning_starts=2000), left=range(180))
+    state.hear(tick(1, *range(180)))
+    for run in range(180):
+        state.hear(evaluated(run, 500, -1234.56 - run))
+    for run in range(0, 9, 2):
+        state.hear(finished(run, outcome="out_of_memory"))
+    clock.now = 1.0
+    for width in (1, 2, 5, 10, 20, 30, 45, 60, 80, 120):
+        for height in (1, 3, 10, 24, 100):
+            lines = drawn(state, width, height)
+            assert len(lines) <= max(height - 1, 1)
+            assert max(cell_len(line) for line in lines) <= width
+    assert len(drawn(state, 60, 24)) == 23
+
+
+def test_a_narrow_table_keeps_what_matters() -> None:
+    arms = [arm("32", 2, returns=[101.25, 203.5], not_ok=1), arm("64", begun=False)]
+    wide, middle, narrow = (
+        lines_of(arms_table(["batch"], arms, width=width, height=9), width) for width in (80, 60, 30)
+    )
+    assert "101.2..203.5" in wide[1]
+    assert wide[1].count("━") == 15
+    assert "101.2..203.5" in middle[1]
+    assert middle[1].count("━") == 5
+    assert narrow[1].split() == ["32", "2/4", "50%", "152.4"]
+
+
+def test_a_line_is_told_in_fewer_words_where_there_is_less_room() -> None:
+    texts = ["300 steps/s, 9 s left", "9 s left", ""]
+    told = [lines_of(bar_line("1/4 runs", 0.25, texts, width=width), width)[0] for width in (80, 43, 42, 24, 12)]
+    assert told[0].count("━") == 7
+    assert told[0].endswith(" 25%  300 steps/s, 9 s left")
+    assert told[1].endswith(" 25%  300 steps/s, 9 s left")
+    assert told[2].endswith("  25%  9 s left")
+    assert told[3:] == ["1/4 runs  25%  9 s left", "1/4 ru…  25%"]
+
+
+def test_only_all_is_100_percent() -> None:
+    assert [percent(part) for part in (0.0, 0.294, 0.999, 1.0)] == ["0%", "29%", "99%", "100%"]
+
+
+def test_text_of_users_is_no_markup() -> None:
+    state = module._Runs([*runs(1, env_id="[red]A-v0"), *runs(1, env_id="B-v0")])
+    state.hear(tick(1, 0, 1))
+    assert "[red]A-v0" in drawn(state)[1]
+    single = module._Runs(runs(1, env_id="[red]A-v0"))
+    single.hear(tick(1, 0))
+    assert drawn(single)[0].startswith("[red]A-v0 batch 32 seed 0 ")
+
+
+def test_a_terminal_shows_one_line_for_a_single_run(clock: Clock, on_terminal: Make) -> None:
+    terminal = on_terminal(Terminal())
+    with progress(runs(1), quiet=False) as show:
+        show({"type": "device", "device": "cpu"})
+        show({"type": "started", "run": 0})
+        show(tick(1, 0))
+        clock.now = 5.0
+        show(evaluated(0, 251, 321.25))
+    last = terminal.getvalue().splitlines()[-2]
+    assert "X-v0 batch 32 seed 0 ━━━━━━━" in last
+    assert "  25%  return 321.2, 50 steps/s, 15 s left" in last
+    assert "runs" not in terminal.getvalue()
+
+
+def test_a_narrower_terminal_has_wrapped_the_lines_that_are_erased() -> None:
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    screen = Screen(lambda width, height: "x" * 70 + "\n" + "y" * 20, console)
+    screen.start(refresh=True)
+    console.file = io.StringIO()
+    console.width = 30
+    screen.refresh()
+    up = "\x1b[2K\x1b[1A"
+    assert console.file.getvalue().startswith(f"{up}{up}\r\x1b[2K\x1b[1A\x1b[2K")
+    screen.leave(keep=True)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError])
+def test_a_terminal_that_is_gone_ends_nothing(error: type[OSError], on_terminal: Make) -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise error
+
+    on_terminal(Gone())
     with progress(runs(), quiet=False) as show:
         show({"type": "started", "run": 0})
-        show({"type": "tick", "run": 0, "timesteps": 1})
-        clock.now = 5.0
-        show({"type": "eval", "run": 0, "timesteps": 500, "return": 321.25})
-    err = capsys.readouterr().err
-    assert "X-v0 batch 32 seed 0 [1/2]" in err
-    assert "25%" in err
-    assert "return 321.2" in err
+
+
+def test_a_dumb_terminal_gets_lines(on_terminal: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = on_terminal(Terminal())
+    with progress(runs(1), quiet=False) as show:
+        show({"type": "started", "run": 0})
+    assert terminal.getvalue() == "X-v0 batch 32 seed 0: started\n"
+
+
+def test_lines_tell_start_and_end_of_a_single_run_and_little_between(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress(runs(1), quiet=False) as show:
+        show({"type": "device", "device": "cpu"})
+        show({"type": "started", "run": 0})
+        for step in range(0, 1000, 100):
+            clock.now += 3.0
+            show(tick(step, 0))
+            show(evaluated(0, step, 1.5))
+        show(finished(0, outcome="diverged", reason="loss\x1b[2J not finite"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "X-v0 batch 32 seed 0: started",
+        "X-v0 batch 32 seed 0: 300/1,000 steps, return 1.5, 33 steps/s, 21 s left",
+        "X-v0 batch 32 seed 0: 700/1,000 steps, return 1.5, 33 steps/s, 9 s left",
+        "X-v0 batch 32 seed 0: diverged (loss\\x1b[2J not finite), return 7",
+    ]
+
+
+def test_lines_of_several_runs_are_summaries_and_failures(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(runs(2, (32, 64)), quiet=False, left=range(4)) as show:
+        for run in (0, 1):
+            show({"type": "started", "run": run})
+            show(evaluated(run, 0, 10.0 * run))
+        for step in range(0, 1000, 100):
+            clock.now += 1.0
+            show(tick(step, 0, 1))
+        show(finished(0))
+        show(finished(1, outcome="env_error", reason="step raised"))
+        clock.now += 10.0
+        show({"type": "started", "run": 2})
+    assert capsys.readouterr().err.splitlines() == [
+        "0/4 runs done, 45%, 200 steps/s, 11 s left; batch 32: return 5 (2 runs)",
+        "X-v0 batch 32 seed 1: env_error (step raised), return 7",
+        "2/4 runs done, 50%, 100 steps/s, 20 s left, 1 env_error",
+    ]
+
+
+def test_a_summary_names_few_arms(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(runs(1, tuple(range(10, 17))), quiet=False) as show:
+        for run in range(6):
+            show(evaluated(run, 0, 1.0))
+        clock.now = 11.0
+        show(finished(0))
+    told = ", ".join(f"batch {batch}: return 1 (1 run)" for batch in (11, 12, 13, 14))
+    assert capsys.readouterr().err == f"1/7 runs done, 14%; {told}, and 1 more arm\n"
+
+
+def test_a_failure_names_what_tells_its_arm_from_others(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress([*runs(1), *runs(1, learning_rate=0.5)], quiet=False) as show:
+        show(finished(1, outcome="diverged", final={"return_mean": None}))
+    assert capsys.readouterr().err == "X-v0 batch 32 seed 0 lr 0.5: diverged, return -\n"
+
+
+def test_nobody_who_reads_the_lines_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    with progress(runs(1), quiet=False) as show:
+        show({"type": "started", "run": 0})
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,8 +23,9 @@ import safetensors.numpy
 
 from rlbatch import __version__, presets
 from rlbatch.cli import tensorboard
+from rlbatch.config import RunConfig
 from rlbatch.environments import listed
-from rlbatch.results import RunFolder
+from rlbatch.results import RunFolder, run_record, write_json
 
 Call = Callable[..., Any]
 Tree = Callable[[], dict[str, Any]]
@@ -241,9 +242,15 @@ def test_evaluate_plays_new_episodes_on_request(finished: Path, rlbatch: Call) -
     assert "recorded" not in told[0]
     assert told[0]["eval/return_min"] <= told[0]["eval/return_mean"] <= told[0]["eval/return_max"]
     assert told[2]["eval/return_std"] is None
-    recorded = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
-    seen = {tuple(row["returns"]) for row in recorded if row["kind"] == "eval"}
-    assert (told[0]["eval/return_min"], told[0]["eval/return_max"]) not in seen
+
+
+def test_new_episodes_are_none_of_those_that_were_recorded(train: Call, rlbatch: Call) -> None:
+    assert train(env="Probe/Noisy-v0").code == 0  # its returns are drawn, so no two are equal
+    (metrics,) = Path("results").rglob("metrics.jsonl")
+    told = json.loads(rlbatch("evaluate", str(metrics.parent), "--episodes", "2", "--json").out)
+    seen = {value for row in RunFolder(metrics.parent).rows("eval") for value in row["returns"]}
+    assert len(seen) == 3 * 2
+    assert not {told["eval/return_min"], told["eval/return_max"]} & seen
 
 
 def test_other_weights_give_another_number_and_exit_3(finished: Path, rlbatch: Call) -> None:
@@ -348,6 +355,23 @@ def test_an_exported_policy_acts_identically(env: str, name: str, train: Call, r
     np.testing.assert_array_equal(model.predict(observations, deterministic=True)[0], actions)
     assert len(np.unique(actions)) > 1
     assert model.batch_size == 32
+
+
+@pytest.mark.parametrize("target", ["model.zip", "nowhere/model.zip"])
+def test_networks_that_stable_baselines3_does_not_have_are_not_exported(
+    target: str, rlbatch: Call, tree: Tree, tmp_path: Path
+) -> None:
+    config = RunConfig.build(env_id="CartPole-v1", algo="dqn", layer_norm=True)
+    (tmp_path / "run").mkdir()
+    write_json(tmp_path / "run" / "config.json", run_record(config))
+    before = tree()
+    code, out, err = rlbatch("export", "run", "--to", target)
+    assert (code, out) == (2, "")
+    assert err == (
+        "rlbatch: error: run: Stable-Baselines3's networks have no layer normalisation; "
+        "its weights are in run/policy.safetensors\n"
+    )
+    assert tree() == before
 
 
 def test_export_adds_the_ending_and_overwrites_nothing(finished: Path, rlbatch: Call, tree: Tree) -> None:

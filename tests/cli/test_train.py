@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from engines import ENGINE
 
 from rlbatch.launch import local
 
@@ -80,9 +81,10 @@ def test_a_run_leaves_its_folder_and_says_where(train: Call) -> None:
     assert run.parts[4].startswith("b00032-lr5.0e-04-")
     assert run.parts[5] == "s000"
     head, first, cost, into, ended, where, look = out.splitlines()
-    assert head == "CartPole-v1: DQN, batch 32, seed 0, 300 env steps, preset neutral, engine sb3"
+    assert head == f"CartPole-v1: DQN, batch 32, seed 0, 300 env steps, preset neutral, engine {ENGINE}"
     assert first.strip().startswith("batch 32: 1 update per env step, learning rate 0.0005")
-    assert cost.strip().startswith("236 updates, 7,552 samples, 6 evaluation episodes; replay memory 15.6 kB")
+    memory = {"sb3": "15.6 kB", "stacked": "13.2 kB"}[ENGINE]
+    assert cost.strip().startswith(f"236 updates, 7,552 samples, 6 evaluation episodes; replay memory {memory}")
     assert into.strip() == f"into {FOLDER}"
     assert ended.startswith("batch 32 seed 0: ok, return ")
     assert where.strip() == str(run)
@@ -128,14 +130,13 @@ def test_the_same_command_again_trains_nothing_and_changes_no_file(
 
 
 def test_several_batches_and_seeds_are_all_combinations_and_more_join_later(train: Call) -> None:
-    code, out, err = train("--seeds", "2", batch="16,2^5")
+    code, out, _ = train("--seeds", "2", batch="16,2^5")
     assert code == 0
     assert out.startswith("CartPole-v1: DQN, batch 16, 32, 2 seeds, 300 env steps each,")
     assert "944 updates, 22,656 samples, 24 evaluation episodes" in out
     assert [line.partition(",")[0] for line in out.splitlines() if line.startswith("batch ")] == [
         f"batch {batch} seed {seed}: ok" for batch in (16, 32) for seed in (0, 1)
     ]
-    assert len(err.splitlines()) == 8
     code, out, _ = train("--seeds", "1..2")
     assert code == 0
     assert "1 run already finished" in out
@@ -167,12 +168,74 @@ def test_dry_run_writes_nothing_and_foretells_what_the_run_will_do(train: Call, 
     assert json.loads(train(*words, "--dry-run", "--json").out)["runs"][0]["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("words", "stacks", "line"),
+    [
+        ((), [[0, 1, 2, 3, 4]], "1 stack of 5 runs"),
+        (("--stack-width", "3"), [[0, 1], [2, 3, 4]], "1 stack of 3 runs, 1 stack of 2 runs, one after the other"),
+        (("--stack-width", "1"), [[0], [1], [2], [3], [4]], "5 stacks of 1 run, one after the other"),
+        (("--engine", "sb3"), [[0], [1], [2], [3], [4]], "5 stacks of 1 run, one after the other"),
+    ],
+)
+def test_dry_run_foretells_the_stacks(words: tuple[str, ...], stacks: list[Any], line: str, train: Call) -> None:
+    words = ("--seeds", "5", "--dry-run", *(words if "--engine" in words else (*words, "--engine", "stacked")))
+    told = json.loads(train(*words, "--json").out)
+    assert told["stacks"] == stacks
+    by_engine = {"sb3": 300 * 52, "stacked": 300 * 44 * max(map(len, stacks))}
+    assert told["cost"]["replay_bytes"] == by_engine[told["runs"][0]["config"]["engine"]]
+    assert line in [shown.strip() for shown in train(*words).out.splitlines()]
+
+
+def test_dry_run_foretells_the_stacks_of_what_is_left(finished: Path, train: Call) -> None:
+    words = ("--seeds", "3", "--dry-run")
+    assert json.loads(train(*words, "--json").out)["stacks"] == [[2]]
+    assert "  1 stack of 1 run\n" in train(*words).out
+    assert json.loads(train("--seeds", "2", "--dry-run", "--json").out)["stacks"] == []
+    assert " of 2 runs already finished" in (out := train("--seeds", "2", "--dry-run").out)
+    assert "stack of" not in out
+
+
+def test_stack_width_and_workers_reach_the_workers_and_no_id(
+    train: Call, monkeypatch: pytest.MonkeyPatch, tree: Tree
+) -> None:
+    asked: list[local.Resources] = []
+
+    def see(jobs: Any, report: Any, resources: local.Resources, **_: Any) -> None:
+        asked.append(resources)
+        raise ZeroDivisionError  # instead of training
+
+    monkeypatch.setattr(local, "train", see)
+    for words in ((), ("--stack-width", "7", "--env-workers", "3", "--device", "cpu")):
+        assert train("--seeds", "4", *words).code == 1
+    assert [(r.stack_width, r.env_workers, r.device) for r in asked] == [(None, 0, "auto"), (7, 3, "cpu")]
+    assert len(yaml.safe_load(Path(FOLDER, "experiment.yaml").read_text())["plans"]) == 1
+
+
+def test_an_engine_that_had_to_be_replaced_is_told_once_for_all_runs(rlbatch: Call) -> None:
+    words = ("train", "--env", "Pendulum-v1", "--set", "use_sde=true", "--seeds", "3", "--batch", "32,64", "--dry-run")
+    out = rlbatch(*words).out
+    assert out.count("engine sb3, because gSDE cannot be stacked") == 1
+    assert out.splitlines()[0].endswith("engine sb3")
+    rows = {line.split()[0]: line.strip() for line in rlbatch(*words, "-v").out.splitlines() if line.strip()}
+    assert rows["engine"].split(maxsplit=2)[1:] == ["sb3", "gSDE cannot be stacked"]
+
+
+def test_the_replaced_engine_is_recorded_with_its_reason(in_process: None, rlbatch: Call) -> None:
+    kwargs = json.dumps({"observation": "dict"})
+    few = ("--batch", "16", "--steps", "120", "--set", "n_evaluations=1", "--set", "n_eval_episodes=1")
+    assert rlbatch("train", "--env", "Probe/Spaced-v0", "--env-kwargs", kwargs, *few).code == 0
+    record = json.loads((runs()[0] / "config.json").read_text())
+    assert record["config"]["engine"] == "sb3"
+    assert record["origins"]["engine"] == "Dict observations cannot be stacked"
+    assert record["notes"] == ["engine sb3, because Dict observations cannot be stacked"]
+
+
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_the_memory_that_is_foretold_is_that_of_the_replay(env: str, train: Call) -> None:
     from rlbatch.config import from_dict
     from rlbatch.training.sb3 import build_model
 
-    told = json.loads(train("--dry-run", "--json", env=env).out)
+    told = json.loads(train("--engine", "sb3", "--dry-run", "--json", env=env).out)
     replay = build_model(from_dict(told["runs"][0]["config"]), "cpu").replay_buffer
     parts = (replay.observations, replay.next_observations, replay.actions)
     assert told["cost"]["replay_bytes"] == sum(
@@ -261,7 +324,8 @@ def test_a_failing_environment_ends_its_run_alone_and_is_retried_on_request(
 ) -> None:
     module("counting", COUNTING)
     module("frail", FRAIL)
-    code, out, _ = train("--seeds", "3", env="frail:Frail-v0")
+    words = ("--engine", "sb3", "--seeds", "3")  # Frail knows its run by the seed that sb3 gives it first
+    code, out, _ = train(*words, env="frail:Frail-v0")
     assert code == 3
     failed = runs()[1]
     assert [result(run)["outcome"] for run in runs()] == ["ok", "env_error", "ok"]
@@ -271,13 +335,13 @@ def test_a_failing_environment_ends_its_run_alone_and_is_retried_on_request(
     assert "the gripper is stuck" in out
 
     before = (failed / "result.json").read_bytes()
-    code, out, _ = train("--seeds", "3", env="frail:Frail-v0")
+    code, out, _ = train(*words, env="frail:Frail-v0")
     assert code == 3
     assert "3 runs already finished, not trained again" in out
     assert (failed / "result.json").read_bytes() == before
 
     (tmp_path / "repaired").touch()
-    code, out, _ = train("--seeds", "3", "--retry-failed", env="frail:Frail-v0")
+    code, out, _ = train(*words, "--retry-failed", env="frail:Frail-v0")
     assert code == 0
     assert "2 runs already finished" in out
     assert [(result(run)["outcome"], result(run)["attempts"]) for run in runs()] == [("ok", 1), ("ok", 2), ("ok", 1)]
@@ -334,6 +398,8 @@ def test_a_module_that_changed_since_a_run_is_told(in_process: None, rlbatch: Ca
         "200",
         "--set",
         "n_evaluations=1",
+        "--engine",
+        ENGINE,
     )
     assert rlbatch(*words).code == 0
     assert "has changed" not in rlbatch(*words).out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -9,18 +10,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
+from engines import ENGINE
 
 from rlbatch.environments import import_module
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
 from rlbatch.launch import Interrupted, execute, local
+from rlbatch.launch.estimate import replay_bytes
 from rlbatch.results import RunFolder
 
+EXECUTE = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
 TINY: dict[str, Any] = {
     "total_timesteps": 300,
     "learning_starts": 64,
@@ -29,6 +34,7 @@ TINY: dict[str, Any] = {
     "n_evaluations": 2,
     "n_eval_episodes": 2,
     "log_points": 5,
+    "engine": ENGINE,
 }
 FORKING = """
 import gymnasium, os, probes, time
@@ -188,6 +194,60 @@ def test_a_worker_that_dies_costs_one_run_and_the_next_goes_on(tmp_path: Path, h
     assert second.result["outcome"] == "ok"
 
 
+def test_a_worker_that_dies_costs_the_runs_of_its_stack_and_the_others_go_on(tmp_path: Path) -> None:
+    """Both doomed runs are lost in either engine: sb3 loses a worker with each, a stack loses both with one."""
+    experiment, told = Experiment(tmp_path / "e"), []
+    doomed = plan("Probe/Broken-v0", seeds=(0, 1), env_kwargs={"how": "die"})
+    fine = plan("Probe/Broken-v0", seeds=(0, 1), env_kwargs={"how": "die", "at": 10_000}, total_timesteps=150)
+    outcomes = execute([doomed[0], fine[0], doomed[1], fine[1]], experiment, told.append, modules=["probes"])
+    assert [o.result["outcome"] for o in outcomes] == ["crashed", "ok", "crashed", "ok"]
+    assert {o.result["reason"] for o in outcomes if o.result["outcome"] == "crashed"} == {
+        "its process ended with exit code 7"
+    }
+    assert all(o.folder.error_path.exists() for o in (outcomes[0], outcomes[2]))
+    finished = [m["run"] for m in told if m["type"] == "finished"]
+    assert sorted(finished) == [0, 1, 2, 3]
+
+
+def test_a_worker_that_is_gone_leaves_the_runs_that_had_begun_and_not_finished(tmp_path: Path) -> None:
+    said = [
+        {"type": "device", "device": "cpu"},
+        *({"type": "started", "run": run} for run in (0, 1, 2)),
+        {"type": "tick", "runs": [0, 1, 2], "timesteps": 9},
+        {"type": "finished", "run": 1, "result": {}},
+    ]
+    told: list[dict[str, Any]] = []
+    worker: Any = SimpleNamespace(messages=lambda: iter(said))
+    begun, finished = local._follow(worker, [4, 6, 7, 9], told.append)
+    assert (begun, finished) == ({4, 6, 7}, {6})
+    assert [m.get("run", m.get("runs")) for m in told] == [None, 4, 6, 7, [4, 6, 7], 6]
+
+
+def test_stacks_are_narrower_where_their_replays_would_fill_more_than_half_of_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = replay_bytes(plan(engine="stacked")[0].config)
+
+    class Little:
+        available = 2 * 3 * one
+
+    monkeypatch.setattr(psutil, "virtual_memory", Little)
+    cards = [{"device": "cpu", "memory_mb": None}, {"device": "cuda:0", "memory_mb": 1}, {"device": "cuda:1"}]
+    monkeypatch.setattr(EXECUTE, "probe_devices", lambda: {"devices": cards})
+    runs = [run.config for run in plan(seeds=tuple(range(12)), engine="stacked")]
+    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "auto", None)] == [3, 3, 3, 3]
+    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cpu", 2)] == [2] * 6
+    assert (EXECUTE.free_memory("cuda"), EXECUTE.free_memory("cuda:0")) == (2**20, 2**20)
+    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cuda", None)] == [12]
+    EXECUTE.check_memory(runs, "cpu")  # a stack is never wider than what fits
+    Little.available = one - 1
+    with pytest.raises(InputError, match="buffer_size"):
+        EXECUTE.check_memory(runs, "cpu")
+    EXECUTE.check_memory(runs, "cuda")  # stacked replays lie on the GPU, those of sb3 never do
+    with pytest.raises(InputError, match="buffer_size"):
+        EXECUTE.check_memory([run.config for run in plan(engine="sb3")], "cuda")
+
+
 def test_a_process_that_an_environment_forked_does_not_keep_the_driver(tmp_path: Path) -> None:
     Path("forking.py").write_text(FORKING)
     import_module("forking")
@@ -209,7 +269,7 @@ def test_a_process_that_an_environment_forked_does_not_keep_the_driver(tmp_path:
 
 def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "e")
-    runs = plan(seeds=(0, 1), total_timesteps=4000)
+    runs = plan(seeds=(0, 1), total_timesteps=4000, engine="sb3")  # one after the other, so one is finished
 
     def interrupt(message: dict[str, Any]) -> None:
         if message["type"] == "train" and message["run"] == 1:
@@ -250,6 +310,8 @@ def test_a_killed_driver_takes_its_worker_along_and_the_same_command_finishes(tm
         "20000",
         "--set",
         "learning_starts=64",
+        "--engine",
+        ENGINE,
         "--out",
         "o",
         "-q",

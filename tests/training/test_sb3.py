@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ def sac(env_id: str = "Pendulum-v1", **values: Any) -> RunConfig:
 
 
 def train(
-    *configs: RunConfig, commit: Callable[[int, int], bool] = lambda run, steps: True
+    *configs: RunConfig, commit: Callable[[Sequence[int], int], bool] = lambda runs, steps: True
 ) -> list[list[Row | Ending]]:
     reports: list[list[Row | Ending]] = [[] for _ in configs]
     sb3.train(configs, lambda run, report: reports[run].append(report), commit, device="cpu")
@@ -269,7 +269,7 @@ def test_a_poisoned_weight_is_found_at_the_next_update(monkeypatch: pytest.Monke
     build = sb3.build_model
     monkeypatch.setattr(sb3, "build_model", lambda *args: models.append(build(*args)) or models[-1])
 
-    def poison(run: int, timesteps: int) -> bool:
+    def poison(runs: Sequence[int], timesteps: int) -> bool:
         if timesteps == 250:
             next(models[-1].policy.parameters()).data[0, 0] = float("nan")
         return True
@@ -282,8 +282,18 @@ def test_a_poisoned_weight_is_found_at_the_next_update(monkeypatch: pytest.Monke
     assert 250 <= ending.first_nonfinite["timesteps"] <= 251
 
 
+def test_a_commit_names_the_one_run_in_training_and_each_of_its_steps() -> None:
+    heard: list[tuple[tuple[int, ...], int]] = []
+    train(
+        dqn(total_timesteps=120, n_envs=2),
+        sac(total_timesteps=110),
+        commit=lambda runs, steps: heard.append((tuple(runs), steps)) or True,
+    )
+    assert heard == [((0,), step) for step in range(0, 121, 2)] + [((1,), step) for step in range(111)]
+
+
 def test_a_run_that_is_asked_to_stop_has_no_ending_and_later_runs_do_not_start() -> None:
-    first, second = train(dqn(), dqn(seed=1), commit=lambda run, steps: steps < 300)
+    first, second = train(dqn(), dqn(seed=1), commit=lambda runs, steps: steps < 300)
     assert not any(isinstance(r, Ending) for r in first)
     assert max(r.timesteps for r in first if isinstance(r, Row)) <= 300
     assert second == []

@@ -1,0 +1,139 @@
+"""What the summaries share: the statistics by hand, the declaration's grid, the score table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from scipy import stats
+
+
+def test_welch_interval_of_equal_variances_by_hand(summaries: ModuleType) -> None:
+    # both variances are 2, so the squared error is 2/2 + 2/2 = 2, with 2² / (1² + 1²) = 2 degrees of freedom;
+    # the table gives t(0.95, 2) = 2.920, times √2 is 4.129
+    interval = summaries.welch_interval([1.0, 3.0], [0.0, 2.0], 0.9)
+    assert interval.difference == 1.0
+    assert interval.low == pytest.approx(1 - 4.129, abs=2e-3)
+    assert interval.high == pytest.approx(1 + 4.129, abs=2e-3)
+
+
+def test_welch_interval_of_unequal_variances_and_counts_is_scipys(summaries: ModuleType) -> None:
+    values, others = [2.0, 4.0, 6.0, 8.0, 10.0, 30.0], [1.0, 2.0, 3.0, 4.0]
+    expected = stats.ttest_ind(values, others, equal_var=False).confidence_interval(0.9)
+    interval = summaries.welch_interval(values, others, 0.9)
+    assert interval[1:] == pytest.approx((expected.low, expected.high))
+
+
+def test_samples_without_variance_have_an_interval_without_length(summaries: ModuleType) -> None:
+    assert summaries.welch_interval([3.0, 3.0], [1.0, 1.0], 0.9) == (2.0, 2.0, 2.0)
+
+
+def test_equivalence_is_both_one_sided_tests_at_five_per_cent(summaries: ModuleType) -> None:
+    values, others = [10.0, 11.0, 12.0, 14.0], [10.5, 11.0, 11.5, 13.0, 13.5]
+    for margin in (1.0, 1.5, 1.9, 2.0, 2.1, 3.0):
+        above = stats.ttest_ind([v + margin for v in values], others, equal_var=False, alternative="greater").pvalue
+        below = stats.ttest_ind([v - margin for v in values], others, equal_var=False, alternative="less").pvalue
+        interval = summaries.welch_interval(values, others, 0.9)
+        assert summaries.equivalent(interval, margin) == (max(above, below) < 0.05)
+    assert not summaries.equivalent(interval, 1.0)
+    assert summaries.equivalent(interval, 3.0)
+
+
+def test_an_interval_that_leaves_the_margin_on_one_side_is_not_equivalent(summaries: ModuleType) -> None:
+    assert summaries.equivalent(summaries.Interval(0.0, -0.9, 0.9), 1.0)
+    assert not summaries.equivalent(summaries.Interval(0.3, -0.5, 1.1), 1.0)
+    assert not summaries.equivalent(summaries.Interval(-0.3, -1.1, 0.5), 1.0)
+
+
+def test_mean_and_standard_error_by_hand(summaries: ModuleType) -> None:
+    assert summaries.mean_and_error([1.0, 2.0, 3.0, 4.0]) == pytest.approx((2.5, (5 / 3) ** 0.5 / 2))
+
+
+def test_a_score_is_normalised_by_low_and_reference(summaries: ModuleType) -> None:
+    assert summaries.normalised("Pendulum-v1", -1233.508) == 0
+    assert summaries.normalised("Pendulum-v1", -150.0) == 1
+    assert summaries.reference_range("Pendulum-v1") == pytest.approx(1083.508)
+
+
+def test_a_list_is_an_axis_overrides_beat_it_and_exclude_takes_away(summaries: ModuleType) -> None:
+    document = {
+        "name": "x",
+        "envs": ["A", "B"],
+        "seeds": ["0..1", 7],
+        "gamma": [0.9, 0.99],
+        "net_arch": [64, 64],
+        "overrides": {"B": {"gamma": 0.5}},
+        "exclude": [{"env_id": "A", "seed": "0..1"}, {"gamma": 0.5, "seed": 7}],
+        "analysis": {"score": "auc"},
+    }
+    runs = summaries.declared_runs(document)
+    assert [(run["env_id"], run["seed"], run["gamma"]) for run in runs] == [
+        ("A", 7, 0.9),
+        ("A", 7, 0.99),
+        ("B", 0, 0.5),
+        ("B", 1, 0.5),
+    ]
+    assert all(run["net_arch"] == [64, 64] and "name" not in run for run in runs)
+
+
+def test_an_axis_of_a_list_typed_setting_is_a_list_of_lists(summaries: ModuleType) -> None:
+    runs = summaries.declared_runs({"envs": ["A"], "seeds": 3, "net_arch": [[64], [64, 64]]})
+    assert [(run["seed"], run["net_arch"]) for run in runs] == [(3, [64]), (3, [64, 64])]
+
+
+def test_seeds_are_named_in_spans(summaries: ModuleType) -> None:
+    assert summaries.spans([7, 0, 2, 1, 9]) == "0..2, 7, 9"
+
+
+def test_a_score_table_keeps_old_rows_replaces_known_ones_and_sorts(summaries: ModuleType, tmp_path: Path) -> None:
+    path, columns, key = tmp_path / "scores.csv", ("env", "seed", "outcome", "auc"), ("env", "seed")
+    summaries.update_scores(
+        path,
+        columns,
+        key,
+        [
+            {"env": "B", "seed": 10, "outcome": "ok", "auc": 0.1 + 0.2},
+            {"env": "B", "seed": 9, "outcome": "crashed", "auc": None},
+        ],
+    )
+    assert path.read_text() == "env,seed,outcome,auc\nB,9,crashed,\nB,10,ok,0.30000000000000004\n"
+    summaries.update_scores(path, columns, key, [{"env": "B", "seed": 9, "outcome": "ok", "auc": 2.0}])
+    assert [row["auc"] for row in summaries.read_scores(path)] == [2.0, 0.1 + 0.2]
+    again = path.read_bytes()
+    summaries.update_scores(path, columns, key, summaries.read_scores(path))
+    assert path.read_bytes() == again
+
+
+def test_the_same_run_in_two_folders_is_refused(summaries: ModuleType, tmp_path: Path) -> None:
+    row = {"env": "B", "seed": 9, "outcome": "ok", "auc": 1.0}
+    with pytest.raises(ValueError, match="two folders"):
+        summaries.update_scores(tmp_path / "scores.csv", tuple(row), ("env", "seed"), [row, row])
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_no_row_at_all_is_refused(summaries: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not there"):
+        summaries.update_scores(tmp_path / "scores.csv", ("env",), ("env",), [])
+
+
+def test_a_diverged_run_counts_with_low_and_any_other_without_an_area_is_missing(summaries: ModuleType) -> None:
+    outcomes = {0: "ok", 1: "diverged", 2: "crashed", 3: "env_error", 4: "partial"}
+    rows = [
+        {"env": "CartPole-v1", "seed": seed, "outcome": outcome, "auc": 300.0 if outcome == "ok" else None}
+        for seed, outcome in outcomes.items()
+    ]
+    come = summaries.standing(rows, ("env", "seed"), [("CartPole-v1", seed) for seed in range(6)])
+    assert {run[1]: area for run, area in come.areas.items()} == {0: 300.0, 1: 22.184}
+    assert [run[1] for run in come.diverged] == [1]
+    assert {run[1]: why for run, why in come.missing.items()} == {
+        2: "crashed",
+        3: "env_error",
+        4: "partial",
+        5: "no record",
+    }
+
+
+def test_rows_that_were_not_declared_do_not_count(summaries: ModuleType) -> None:
+    rows = [{"env": "CartPole-v1", "seed": seed, "outcome": "ok", "auc": 100.0 * seed} for seed in range(3)]
+    assert summaries.standing(rows, ("env", "seed"), [("CartPole-v1", 1)]).areas == {("CartPole-v1", 1): 100.0}
