@@ -91,7 +91,7 @@ def test_a_repeat_stands_beside_the_first_result(sb3_parity: ModuleType, documen
     first, repeat = sb3_parity.comparisons(scores + again, document)
     assert (first.verdict, repeat.verdict) == ("not shown", "equivalent")
     assert first == sb3_parity.comparisons(scores, document)[0]
-    assert "## CartPole-v1, 50,000 env steps: the repeat" in sb3_parity.report(scores + again, document)
+    assert "## CartPole-v1, 30,000 env steps: the repeat" in sb3_parity.report(scores + again, document)
 
 
 @pytest.fixture
