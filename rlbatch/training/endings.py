@@ -6,6 +6,7 @@ import traceback
 
 import torch
 
+from rlbatch.rows import Ending
 from rlbatch.training.envs import EnvironmentFailure
 
 
@@ -27,3 +28,8 @@ def reason_of(error: BaseException) -> str:
 def evidence_of(error: BaseException) -> str:
     """Returns the traceback."""
     return "".join(traceback.format_exception(error))
+
+
+def never_started(error: Exception, seconds: float) -> Ending:
+    """Returns the ending of a run whose model or environments could not be made."""
+    return Ending(outcome_of(error), reason_of(error), 0, 0, 0, seconds, evidence=evidence_of(error))

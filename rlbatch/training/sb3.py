@@ -19,10 +19,11 @@ from torch import nn
 
 from rlbatch.config import RunConfig
 from rlbatch.environments import image_observations
-from rlbatch.errors import TemporaryError
+from rlbatch.errors import InputError, TemporaryError
 from rlbatch.rows import Ending, Row
+from rlbatch.training.endings import never_started
 from rlbatch.training.envs import make_env
-from rlbatch.training.sb3_watch import Watch, never_started
+from rlbatch.training.sb3_watch import Watch
 from rlbatch.training.schedules import learning_rate
 
 Emit = Callable[[int, Row | Ending], None]
@@ -80,9 +81,16 @@ def train(configs: Sequence[RunConfig], emit: Emit, commit: Commit, *, device: s
         emit(run, ending)
 
 
-def build_model(config: RunConfig, device: str) -> DQN | SAC:
-    """Returns Stable-Baselines3's model of a run, its environments made and everything seeded with the run's seed."""
-    envs = DummyVecEnv([lambda i=i: Monitor(make_env(config, checked=i == 0)) for i in range(config.n_envs)])  # type: ignore[misc]
+def build_model(config: RunConfig, device: str, envs: DummyVecEnv | None = None) -> DQN | SAC:
+    """Returns Stable-Baselines3's model of a run, seeded with its seed; without `envs` it makes guarded ones.
+
+    Raises:
+        InputError: the run's networks have layer normalisation, which Stable-Baselines3's do not.
+    """
+    if config.layer_norm:
+        raise InputError("layer_norm", "Stable-Baselines3's networks have no layer normalisation")
+    if envs is None:
+        envs = DummyVecEnv([lambda i=i: Monitor(make_env(config, checked=i == 0)) for i in range(config.n_envs)])  # type: ignore[misc]
     policy_kwargs: dict[str, Any] = {
         "net_arch": list(config.net_arch),
         "activation_fn": _ACTIVATIONS[config.activation_fn],

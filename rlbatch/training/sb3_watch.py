@@ -174,11 +174,6 @@ class Watch(BaseCallback):
         return time.monotonic() - self._started - self._evaluation_seconds - self.meter.seconds
 
 
-def never_started(error: Exception, seconds: float) -> Ending:
-    """Returns the ending of a run whose model or environments could not be made."""
-    return Ending(outcome_of(error), reason_of(error), 0, 0, 0, seconds, evidence=evidence_of(error))
-
-
 def weights_of(model: DQN | SAC) -> dict[str, np.ndarray]:
     """Returns the policy's state dict as arrays, and SAC's log_ent_coef (1,) where it is learned."""
     weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.policy.state_dict().items()}

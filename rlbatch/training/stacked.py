@@ -24,7 +24,7 @@ from rlbatch.errors import TemporaryError
 from rlbatch.rows import Ending, Row, grid_points
 from rlbatch.training.clock import Clock
 from rlbatch.training.dqn import Dqn
-from rlbatch.training.endings import evidence_of, outcome_of, reason_of
+from rlbatch.training.endings import evidence_of, never_started, outcome_of, reason_of
 from rlbatch.training.env_workers import EnvWorkers
 from rlbatch.training.envs import EnvironmentFailure, resets_exactly
 from rlbatch.training.instances import Instances
@@ -63,14 +63,21 @@ def train(
     places = order(configs)
     if not commit(range(len(configs)), 0):
         return
+    ordered = [configs[place] for place in places]
+    started = time.perf_counter()
     with torch.inference_mode():
-        stack = Stack(
-            [configs[place] for place in places],
-            lambda run, report: emit(places[run], report),
-            device=device,
-            env_workers=env_workers,
-            modules=modules,
-        )
+        try:
+            stack = Stack(
+                ordered,
+                lambda run, report: emit(places[run], report),
+                device=device,
+                env_workers=env_workers,
+                modules=modules,
+            )
+        except Exception as error:  # noqa: BLE001 - memory that does not suffice, a device that fails
+            for run in range(len(configs)):
+                emit(run, never_started(error, time.perf_counter() - started))
+            return
         try:
             stack.begin()
             for step in range(1, stack.clock.vector_steps + 1):
