@@ -1,11 +1,11 @@
-# Everything from a fresh clone: `make train`, `make test`, `make lint`. Each sets up .venv by itself.
+# Everything from a fresh clone: `make train`, `make test`, `make lint`, `make bench`. Each sets up .venv by itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: train test lint setup clean
+.PHONY: train test lint bench setup clean
 .DEFAULT_GOAL := help
 .PHONY: help
 
@@ -22,6 +22,9 @@ lint: $(READY) ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(READY) ## measure how wide to stack on this machine, and whether a GPU is worth it
+	$(BIN)/rlbatch bench
 
 setup: $(READY) ## only make .venv and install what is needed
 

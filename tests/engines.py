@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-ENGINE = "sb3"
+ENGINE = "stacked"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import gymnasium
@@ -170,6 +171,11 @@ class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
     made: ClassVar[int] = 0
     haunted: ClassVar[int] = 0
 
+    @classmethod
+    def choose(cls, victims: Collection[int] = (), unmakeable: Collection[int] = ()) -> None:
+        """Says what is to fail from now on, and starts the counts anew."""
+        cls.victims, cls.unmakeable, cls.made, cls.haunted = set(victims), set(unmakeable), 0, 0
+
     def __init__(self, base: str = "CartPole-v1", how: str = "raise", at: int = 5) -> None:
         Fragile.made += 1
         if Fragile.made in Fragile.unmakeable:
@@ -256,7 +262,10 @@ class Spaced(Probe):
 
 
 def register() -> None:
-    """Registers every probe as Probe/<name>-v0, and Probe/Short-v0: ten steps, of which gymnasium allows seven."""
+    """Registers every probe as Probe/<name>-v0, and two of gymnasium's making.
+
+    Probe/Short-v0 has ten steps, of which gymnasium allows seven; Probe/Pole-v0 is CartPole without a step limit.
+    """
     kinds: tuple[type[gymnasium.Env[Any, Any]], ...] = (
         *(Probe, TwoStep, Preference, Noisy, Endless, Sticky, Level, Careless, Scarce, Broken, Explosive, Spaced),
         *(Fragile, Diary),
@@ -267,6 +276,7 @@ def register() -> None:
             gymnasium.register(env_id, entry_point=kind)
     if "Probe/Short-v0" not in gymnasium.registry:
         gymnasium.register("Probe/Short-v0", entry_point=Noisy, max_episode_steps=7)
+        gymnasium.register("Probe/Pole-v0", entry_point="gymnasium.envs.classic_control.cartpole:CartPoleEnv")
 
 
 register()

@@ -28,6 +28,7 @@ COMMANDS = {
     "tensorboard": "Look at the curves of a folder in TensorBoard, on this machine only.",
     "evaluate": "Repeat a run's last evaluation from its saved weights, or play new episodes.",
     "export": "Write a run's policy as a Stable-Baselines3 .zip.",
+    "bench": "Measure how wide to stack, and whether a GPU is worth it, on this machine.",
     "doctor": "Check versions, devices and what is missing for which environments.",
     "completion": "Print the completion script of a shell.",
 }

@@ -154,6 +154,7 @@ class Screen(Live):
     def __init__(self, draw: Callable[[int, int], RenderableType], console: Console) -> None:
         self._draw = draw
         self._lengths: list[int] = []
+        self._gone = False
         super().__init__(get_renderable=self._lines, console=console, refresh_per_second=4, vertical_overflow="crop")
 
     def refresh(self) -> None:
@@ -170,14 +171,17 @@ class Screen(Live):
 
     def show(self) -> None:
         """Begins to draw."""
-        with contextlib.suppress(OSError):
+        try:
             self.start(refresh=True)
+        except OSError:
+            self._gone = True
 
     def leave(self, *, keep: bool) -> None:
         """Draws for the last time; what was drawn stays there if asked to keep it."""
         self.transient = not keep
-        with contextlib.suppress(OSError):
-            self.stop()
+        if not self._gone:
+            with contextlib.suppress(OSError):
+                self.stop()
 
     def _lines(self) -> SegmentLines:
         size = self.console.size

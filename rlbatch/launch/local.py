@@ -199,7 +199,8 @@ def _signals(worker: _Worker) -> Iterator[list[int]]:
         if len(seen) == 1:
             worker.say("stop")
             deadline.start()
-            os.write(2, b"\nstopping after this step; once more stops at once\n")
+            with contextlib.suppress(OSError, RuntimeError):  # the signal may have come within another print
+                print("stopping after this step; once more stops at once", file=sys.stderr, flush=True)
         else:
             worker.process.kill()
 

@@ -51,9 +51,9 @@ def clip_by_norm(gradients: Tensor, limits: Tensor) -> Tensor:
         gradients: (C, P).
         limits: (C, 1).
     """
-    norms: Tensor = torch.linalg.vector_norm(gradients, dim=1)
-    gradients.mul_((limits / (norms.unsqueeze(1) + 1e-6)).clamp_(max=1.0))
-    return norms
+    norms: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+    gradients.mul_(limits.div(norms + 1e-6).clamp_(max=1.0))
+    return norms.squeeze(1)
 
 
 class _Slice(NamedTuple):
@@ -67,6 +67,7 @@ class _Slice(NamedTuple):
     target: StackedMLP
     adam: Adam
     limits: Tensor
+    norm_limits: Tensor
     batch_sizes: Tensor
     mask: Tensor | None
     tau: float
@@ -187,6 +188,7 @@ class Dqn:
 
     def _slice(self, configs: Sequence[RunConfig], runs: slice, device: str) -> _Slice:
         own, mask = configs[runs], batch_mask(configs, device)
+        limits = column([config.max_grad_norm or 0.0 for config in own], self.parameters)
         parameters, targets, gradients = (rows[runs] for rows in (self.parameters, self.targets, self._gradients))
         return _Slice(
             runs,
@@ -196,7 +198,8 @@ class Dqn:
             StackedMLP(self._layout, parameters, gradients),
             StackedMLP(self._layout, targets),
             Adam(own[0], parameters, gradients),
-            column([config.max_grad_norm or 0.0 for config in own], parameters),
+            limits,
+            limits.squeeze(1),
             column([config.batch_size for config in own], parameters),
             None if mask is None else mask[runs],
             own[0].tau,
@@ -221,4 +224,4 @@ class Dqn:
         part.online.backward(tape, torch.zeros_like(q_all).scatter_(2, actions, gradient))
         norms = clip_by_norm(part.gradients, part.limits)
         sums.add("update/grad_norm", runs, norms)
-        sums.add("update/clip_fraction", runs, (norms > part.limits.squeeze(1)).to(norms.dtype))
+        sums.add("update/clip_fraction", runs, norms > part.norm_limits)

@@ -8,6 +8,7 @@ cost as much again for networks of this size.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Layout:
     def pieces(self) -> Iterator[Piece]:
         """Yields every parameter, layer by layer; names are `<layer>.weight`, `.bias`, `.gain`, `.shift`."""
         start = 0
-        for layer, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+        for layer, (inputs, outputs) in enumerate(itertools.pairwise(self.sizes)):
             shapes = {"weight": (outputs, inputs), "bias": (outputs,)}
             if self.layer_norm and layer < len(self.sizes) - 2:
                 shapes |= {"gain": (outputs,), "shift": (outputs,)}
@@ -149,6 +150,7 @@ class StackedMLP:
     def __init__(self, layout: Layout, parameters: Tensor, gradients: Tensor | None = None) -> None:
         views = layout.views(parameters)
         self._layers = range(len(layout.sizes) - 1)
+        self._shapes = list(itertools.pairwise(layout.sizes))
         self._weights = [views[f"{i}.weight"] for i in self._layers]
         self._transposed = [w.transpose(1, 2) for w in self._weights]
         self._biases = [views[f"{i}.bias"] for i in self._layers]
@@ -206,8 +208,7 @@ class StackedMLP:
 
     def _write_weight_gradient(self, layer: int, gradient: Tensor, x: Tensor) -> None:
         """Writes gradientᵀ · x, (N, out, in), in whichever way is fastest and the same for every member."""
-        slot = self._weight_slots[layer]
-        inputs, outputs = x.shape[2], gradient.shape[2]
+        slot, (inputs, outputs) = self._weight_slots[layer], self._shapes[layer]
         if inputs * outputs % LANES != 0:
             torch.bmm(gradient.transpose(1, 2), x, out=slot)  # a product of its own would not be aligned everywhere
         elif inputs < outputs:

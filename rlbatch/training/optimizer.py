@@ -52,7 +52,7 @@ class Adam:
     def step(self, progress: float) -> float:
         """Takes one step at the rate that is due after this share of the budget; returns the rate."""
         rate = learning_rate(self._config, progress)
-        self._count[0] += 1
+        self._count[0].add_(1.0)
         torch._fused_adam_(
             self._parameters,
             self._gradients,

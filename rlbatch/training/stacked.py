@@ -172,7 +172,7 @@ class Stack:
         self._end_failed()
         for index in everywhere:
             self._renew_seed(index)
-        self._evaluate(0)
+        self.evaluate(0)
 
     def advance(self, step: int) -> None:
         """Takes one vector step with every run, counted from 1, and makes the updates that are due after it."""
@@ -202,10 +202,37 @@ class Stack:
         """Emits the rows whose grid points lie at or below the env steps taken, and evaluates where it is due."""
         self._rows.note_exploration(self.agents.exploration_rates(step))
         while self._train_points and self._train_points[0] <= self._taken:
-            self._emit_train(self._train_points.pop(0), self.clock.updates_done(step))
+            self.emit_train(self._train_points.pop(0), self.clock.updates_done(step))
         self._lap("logging")
         while self._eval_points and self._eval_points[0] <= self._taken:
-            self._evaluate(self._eval_points.pop(0), self.clock.updates_done(step))
+            self.evaluate(self._eval_points.pop(0), self.clock.updates_done(step))
+
+    def emit_train(self, point: int, updates: int) -> None:
+        """Emits the train rows of one grid point; a run whose measurements or weights are not finite has diverged."""
+        means = self.agents.sums.take()
+        for tag, where in _WATCHED.items():
+            if tag in means:
+                self._end_diverged(~np.isfinite(means[tag]), where)
+        self._end_diverged(~self.agents.finite(), "parameters")
+        for run, values in enumerate(self._rows.train_values(means, self._taken, updates)):
+            if run in self.live:
+                self._emit(run, self._rows.row(run, "train", point, updates, values))
+
+    def evaluate(self, point: int, updates: int = 0) -> None:
+        """Evaluates every run and emits the rows of one grid point."""
+        self._end_diverged(~self.agents.finite(), "parameters")
+        started = time.perf_counter()
+        results = self._evaluator(self._evaluations, self._act_greedily, self.live)
+        self._evaluations += 1
+        spent = time.perf_counter() - started
+        self._rows.pause(spent)
+        self.spent["evaluation"] += spent
+        for run, found in results.items():
+            if isinstance(found, EnvironmentFailure):
+                self._end_failure(run, found)
+            else:
+                self._emit(run, self._rows.row(run, "eval", point, updates, found.values(), found))
+        self._mark = time.perf_counter()
 
     def finish(self) -> None:
         """Ends the runs that came through."""
@@ -253,32 +280,6 @@ class Stack:
         if over.any():
             for index in np.flatnonzero(over):
                 self._renew_seed(int(index))
-
-    def _emit_train(self, point: int, updates: int) -> None:
-        """Emits the train rows of one grid point; a run whose measurements or weights are not finite has diverged."""
-        means = self.agents.sums.take()
-        for tag, where in _WATCHED.items():
-            if tag in means:
-                self._end_diverged(~np.isfinite(means[tag]), where)
-        self._end_diverged(~self.agents.finite(), "parameters")
-        for run, values in enumerate(self._rows.train_values(means, self._taken, updates)):
-            if run in self.live:
-                self._emit(run, self._rows.row(run, "train", point, updates, values))
-
-    def _evaluate(self, point: int, updates: int = 0) -> None:
-        self._end_diverged(~self.agents.finite(), "parameters")
-        started = time.perf_counter()
-        results = self._evaluator(self._evaluations, self._act_greedily, self.live)
-        self._evaluations += 1
-        spent = time.perf_counter() - started
-        self._rows.pause(spent)
-        self.spent["evaluation"] += spent
-        for run, found in results.items():
-            if isinstance(found, EnvironmentFailure):
-                self._end_failure(run, found)
-            else:
-                self._emit(run, self._rows.row(run, "eval", point, updates, found.values(), found))
-        self._mark = time.perf_counter()
 
     def _act_greedily(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         return self.agents.act_greedily(torch.from_numpy(observations).to(self._device))

@@ -88,14 +88,17 @@ class Sums:
         self._shape = (len(configs), batch_rows(configs))
         self._like = like
         self._sums: dict[str, Tensor] = {}
+        self._parts: dict[tuple[str, int, int], Tensor] = {}
         self._rates = np.zeros(len(configs))
         self._updates = 0
 
     def add(self, tag: str, runs: slice, values: Tensor) -> None:
         """Adds one number per run, (C,), or one per row of its batch, (C, B)."""
-        if tag not in self._sums:
-            self._sums[tag] = self._like.new_zeros(self._shape[: values.dim()])
-        self._sums[tag][runs] += values
+        key = (tag, runs.start, runs.stop)
+        if key not in self._parts:
+            whole = self._sums.setdefault(tag, self._like.new_zeros(self._shape[: values.dim()]))
+            self._parts[key] = whole[runs]
+        self._parts[key].add_(values)
 
     def add_rate(self, runs: slice, learning_rate: float) -> None:
         """Adds the learning rate of some runs' update."""

@@ -202,8 +202,13 @@ def test_arms_are_told_apart_by_what_is_needed() -> None:
     assert arm_labels(runs(1, (32, 64))) == (["batch"], [("32",), ("64",)])
     rates = [*runs(1, learning_rate=0.0003), *runs(1, learning_rate=0.001), *runs(1, (64,), learning_rate=0.001)]
     assert arm_labels(rates) == (["batch", "lr"], [("32", "0.0003"), ("32", "0.001"), ("64", "0.001")])
-    others = [*runs(1, gamma=0.9), *runs(1, gamma=0.99)]
-    assert arm_labels(others) == (["batch", "gamma"], [("32", "0.9"), ("32", "0.99")])
+    others = [*runs(1, gamma=0.9), *runs(1, gamma=0.9912345)]
+    assert arm_labels(others) == (["batch", "gamma"], [("32", "0.9"), ("32", "0.9912")])
+
+
+def test_a_long_label_is_cut() -> None:
+    lines = lines_of(arms_table(["env_id"], [arm("x" * 200)], width=60, height=9), 60)
+    assert lines[1].split()[:2] == ["x" * 23 + "…", "0/4"]
 
 
 def test_arms_in_progress_come_first_where_not_all_fit() -> None:
@@ -214,6 +219,7 @@ def test_arms_in_progress_come_first_where_not_all_fit() -> None:
     lines = lines_of(arms_table(["batch"], arms, width=80, height=4), 80)
     assert [line.split()[0] for line in lines[1:3]] == ["9", "0"]
     assert lines[3] == "... and 4 more arms (2 done)"
+    assert len(lines_of(arms_table(["batch"], arms, width=80, height=6), 80)) == 6
     assert [lines_of(arms_table(["batch"], arms, width=80, height=height), 80) for height in (2, 0, -1)] == [[]] * 3
 
 
@@ -295,14 +301,23 @@ def test_a_narrower_terminal_has_wrapped_the_lines_that_are_erased() -> None:
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError, OSError])
-def test_a_terminal_that_is_gone_ends_nothing(error: type[OSError], on_terminal: Make) -> None:
+@pytest.mark.parametrize("when", ["before", "meanwhile", "at the end"])
+def test_a_terminal_that_is_gone_ends_nothing(error: type[OSError], when: str, on_terminal: Make) -> None:
     class Gone(Terminal):
-        def write(self, text: str) -> int:
-            raise error
+        gone = when == "before"
 
-    on_terminal(Gone())
+        def write(self, text: str) -> int:
+            if self.gone:
+                raise error
+            return super().write(text)
+
+    terminal = on_terminal(Gone())
     with progress(runs(), quiet=False) as show:
         show({"type": "started", "run": 0})
+        if when == "meanwhile":
+            terminal.gone = True
+            show._screen.refresh()  # type: ignore[attr-defined]
+        terminal.gone = True
 
 
 def test_a_dumb_terminal_gets_lines(on_terminal: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from rlbatch.errors import InputError, RefusedError
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder
 from rlbatch.rows import Ending
-from rlbatch.training import sb3
+from rlbatch.training import sb3, stacked
 from rlbatch.training.policies import evaluate_again, evaluate_fresh, export, load_model
 
 
@@ -25,28 +25,42 @@ def recorded(path: Path, config: RunConfig) -> RunFolder:
     def emit(run: int, report: Any) -> None:
         record.finish(report) if isinstance(report, Ending) else record.emit(report)
 
-    sb3.train([config], emit, lambda run, steps: True, device="cpu")
+    {"sb3": sb3, "stacked": stacked}[config.engine].train([config], emit, lambda runs, steps: True, device="cpu")
     return folder
 
 
 SMALL: dict[str, Any] = {"net_arch": (16,), "batch_size": 32, "n_evaluations": 2, "n_eval_episodes": 4, "log_points": 2}
+OF = {
+    "dqn": {"env_id": "CartPole-v1", "total_timesteps": 500, "learning_starts": 50, "lr_schedule": "linear"},
+    "sac": {"env_id": "Pendulum-v1", "total_timesteps": 200, "learning_starts": 50},
+}
+
+
+def trained(factory: pytest.TempPathFactory, algo: str, engine: str) -> RunFolder:
+    return recorded(factory.mktemp(algo), RunConfig.build(algo=algo, engine=engine, **SMALL, **OF[algo]))
 
 
 @pytest.fixture(scope="module")
 def dqn_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    config = RunConfig.build(
-        env_id="CartPole-v1", algo="dqn", total_timesteps=500, learning_starts=50, lr_schedule="linear", **SMALL
-    )
-    return recorded(tmp_path_factory.mktemp("dqn"), config)
+    return trained(tmp_path_factory, "dqn", "sb3")
 
 
 @pytest.fixture(scope="module")
 def sac_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    config = RunConfig.build(env_id="Pendulum-v1", algo="sac", total_timesteps=200, learning_starts=50, **SMALL)
-    return recorded(tmp_path_factory.mktemp("sac"), config)
+    return trained(tmp_path_factory, "sac", "sb3")
 
 
-@pytest.mark.parametrize("run", ["dqn_run", "sac_run"])
+@pytest.fixture(scope="module")
+def stacked_dqn_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return trained(tmp_path_factory, "dqn", "stacked")
+
+
+@pytest.fixture(scope="module")
+def stacked_sac_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return trained(tmp_path_factory, "sac", "stacked")
+
+
+@pytest.mark.parametrize("run", ["dqn_run", "sac_run", "stacked_dqn_run", "stacked_sac_run"])
 def test_the_last_evaluation_is_reproduced_to_the_last_digit(run: str, request: pytest.FixtureRequest) -> None:
     played, row, same_device = evaluate_again(request.getfixturevalue(run))
     assert played.returns == row["returns"]
@@ -59,7 +73,9 @@ def test_fresh_episodes_are_others(dqn_run: RunFolder) -> None:
     assert evaluate_fresh(dqn_run, 4).returns != evaluate_again(dqn_run)[0].returns
 
 
-@pytest.mark.parametrize(("run", "kind"), [("dqn_run", DQN), ("sac_run", SAC)])
+@pytest.mark.parametrize(
+    ("run", "kind"), [("dqn_run", DQN), ("sac_run", SAC), ("stacked_dqn_run", DQN), ("stacked_sac_run", SAC)]
+)
 def test_an_exported_policy_acts_identically(run: str, kind: Any, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(run)
     target = Path("model.zip")
