@@ -3,8 +3,9 @@
 The intervals between rows and between evaluations are longer than a stretch, so stretches hold neither: what they cost
 is measured apart and added at the rates of the run. With v_train env steps per second of training and v_eval of
 evaluation, an env step costs 1 / v_train + ρ / v_eval seconds with evaluation, where
-ρ = (n_evaluations + 1) · n_eval_episodes · L / total_timesteps and L is the mean length of an episode in the stack's
-evaluations at the end, the same on both sides.
+ρ = (n_evaluations + 1) · n_eval_episodes · L / total_timesteps and L is the environment's step limit: the longest that
+evaluating can take. Without a limit it is the mean length of an episode in the stack's evaluations. The same on both
+sides.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from statistics import median
 import torch
 
 from rlbatch.config import RunConfig
+from rlbatch.environments import describe
 from rlbatch.errors import InputError
 from rlbatch.training.bench_sides import Reference, Stacked, Stretch, Write
 from rlbatch.training.endings import outcome_of
@@ -128,7 +130,7 @@ def _case(plan: Plan, runs: Sequence[RunConfig], reference: Reference, peak: flo
             turns = [(reference.train(span), stack.train(span), stack.write_rows()) for _ in range(plan.repeats)]
             told = [stack.train(span, waits=True)] if device != "cpu" else [ours for _, ours, _ in turns]
             eval_theirs, eval_ours = reference.evaluate(plan.seconds / 2), stack.evaluate(plan.seconds / 2)
-            length = eval_ours.env_steps / stack.eval_episodes
+            length = _limit(runs[0]) or eval_ours.env_steps / stack.eval_episodes
     except (MemoryError, RuntimeError) as error:
         if outcome_of(error) != "out_of_memory":
             raise
@@ -166,6 +168,10 @@ def _case(plan: Plan, runs: Sequence[RunConfig], reference: Reference, peak: flo
         sb3_env_steps=sb3_total.env_steps,
         sb3_updates=sb3_total.updates,
     )
+
+
+def _limit(config: RunConfig) -> int | None:
+    return describe(config.env_id, config.env_kwargs).max_episode_steps
 
 
 def _ratios(theirs: Sequence[float], ours: Sequence[float], more: float = 0.0, ours_more: float = 0.0) -> list[float]:

@@ -55,12 +55,9 @@ def stack_of(algo: str, *runs: dict[str, Any], action_size: int = 1, **shared: A
     kwargs: dict[str, Any] = {"actions": 4} if algo == "dqn" else {"bounds": BOUNDS[action_size]}
     known = {"learning_starts": 64, "train_freq": 1, "net_arch": (64, 64), "batch_size": 32, "learning_rate": 1e-3}
     known |= shared
-    freq, envs, bursts = (
-        known["train_freq"],
-        known.get("n_envs", 1),
-        math.ceil(UPDATES / known.get("gradient_steps", 1)),
-    )
-    known["total_timesteps"] = (known["learning_starts"] // (freq * envs) + bursts) * freq * envs
+    phase = known["train_freq"] * known.get("n_envs", 1)
+    phases = known["learning_starts"] // phase + math.ceil(UPDATES / known.get("gradient_steps", 1))
+    known["total_timesteps"] = phases * phase
     configs = [
         RunConfig.build(env_id="Equivalence/Room-v0", env_kwargs=kwargs, algo=algo, seed=seed, **{**known, **run})
         for seed, run in enumerate(runs, start=1)
@@ -232,7 +229,7 @@ class Trained(NamedTuple):
         configs: in the stack's order.
         agents: the stack.
         references: Stable-Baselines3's models, run for run.
-        shuffled: the same with other rows orders.
+        shuffled: the same with the rows of their batches in other orders.
         measured: what the stack measured, (R,) by tag, after each phase of updates.
         expected: what the references measured.
     """

@@ -183,14 +183,21 @@ def test_rows_and_evaluations_cost_what_their_rates_say(monkeypatch: pytest.Monk
     assert case.env_steps_per_s == pytest.approx(1 / 1.25e-3)
     assert case.sb3_env_steps_per_s == pytest.approx(1 / 2e-3)
     assert (case.times_sb3, case.times_sb3_range) == (1.6, (0.8, 2.4))
-    # episodes of 100 env steps, 5 evaluations of 2: 0.1 env steps of evaluation per env step
-    assert (case.eval_length, case.eval_steps_per_env_step) == (100, 0.1)
-    assert case.times_sb3_with_evaluation == pytest.approx((2 + 0.4) / (1.25 + 0.05), rel=1e-3)
+    # episodes of at most 500 env steps, 5 evaluations of 2: 0.5 env steps of evaluation per env step
+    assert (case.eval_length, case.eval_steps_per_env_step) == (500, 0.5)
+    assert case.times_sb3_with_evaluation == pytest.approx((2 + 2) / (1.25 + 0.25), rel=1e-3)
     assert case.microseconds["logging"] == pytest.approx(200 + 250)
     assert case.microseconds["update"] == pytest.approx(500)
     assert case.microseconds["evaluation"] == pytest.approx(500)
     assert case.peak_share == pytest.approx(flop_per_update(config) * 600 / 0.3 / 2e9, rel=1e-3)
     assert (case.env_steps, case.updates, case.sb3_env_steps, case.sb3_updates) == (600, 600, 300, 300)
+
+
+def test_without_a_step_limit_the_episodes_of_the_evaluation_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    faked(monkeypatch)
+    monkeypatch.setattr(bench, "_limit", lambda config: None)
+    (case,), _ = measure(dqn(total_timesteps=10_000, n_evaluations=4, n_eval_episodes=2), 2, repeats=3)
+    assert (case.eval_length, case.eval_steps_per_env_step) == (100, 0.1)
 
 
 def test_on_a_gpu_activities_come_from_the_stretch_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
