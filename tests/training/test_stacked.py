@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from rlbatch.training import sb3, stacked
 from rlbatch.training.dqn import Dqn
 from rlbatch.training.randomness import episode_seed
 from rlbatch.training.replay import Batch, FrameReplay, StackedReplay
-from rlbatch.training.sac import Sac
+from rlbatch.training.sac import Sac, add_up
 
 Reports = list[Row | Ending]
 SMALL: dict[str, Any] = {"n_evaluations": 2, "n_eval_episodes": 3, "log_points": 5, "total_timesteps": 300}
@@ -91,13 +92,13 @@ RATES = (1e-3, 1e-4, 3e-3)
 
 
 def mixed_dqn(run: int) -> dict[str, Any]:
-    """Constants that differ between the runs of one stack."""
+    """Constants that differ between the runs of one stack, and settings that differ where those constants agree."""
     return {
         "learning_rate": RATES[run % 3],
         "gamma": 0.9 + 0.003 * run,
         "tau": (1.0, 0.3)[run % 2],
         "target_update_interval": (50, 7)[run // 2 % 2],
-        "max_grad_norm": (10.0, 0.05)[run // 3 % 2],
+        "max_grad_norm": (10.0, 0.05)[run // 12 % 2],
         "exploration_final_eps": (0.05, 0.5)[run // 5 % 2],
     }
 
@@ -107,7 +108,7 @@ def mixed_sac(run: int) -> dict[str, Any]:
         "learning_rate": RATES[run % 3],
         "gamma": 0.9 + 0.003 * run,
         "tau": (0.005, 0.3)[run % 2],
-        "target_entropy": (-1.0, 0.5)[run // 3 % 2],
+        "target_entropy": 0.05 * run - 1.0,
         "lr_schedule": ("constant", "linear")[run // 4 % 2],
     }
 
@@ -122,7 +123,7 @@ def company(
     make: Callable[..., RunConfig], own: Callable[[int], dict[str, Any]] = lambda run: {}, **values: Any
 ) -> list[RunConfig]:
     """32 runs of about 200 updates that share values but for those that are each run's own."""
-    shared = {**BRIEF, "target_update_interval": 50 if make is dqn else 1, **values}
+    shared = {**BRIEF, **({"target_update_interval": 50} if make is dqn else {}), **values}
     return [make(seed=run, **{**shared, **own(run)}) for run in range(32)]
 
 
@@ -140,6 +141,7 @@ COMPANIES: dict[str, list[RunConfig]] = {
     "sac, odd": company(sac, **ODDER, activation_fn="silu", layer_norm=True),
     "sac, several steps": company(sac, **ODD, **SEVERAL, activation_fn="tanh"),
     "sac, mixed": company(sac, mixed_sac, **ODD),
+    "sac, six actions": company(partial(sac, "Probe/Spaced-v0", env_kwargs={"action": "six"}), **ODD),
 }
 
 
@@ -225,6 +227,13 @@ def test_rows_that_pad_a_batch_never_leak(
     monkeypatch.setattr(StackedReplay, "batch", poisoned)
     for before, after in zip(clean, train(configs), strict=True):
         assert differing(before, after) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 6, 17, 40])
+def test_log_probabilities_are_added_up_in_order(size: int) -> None:
+    terms = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 16, size)).astype(np.float32))
+    expected = np.add.accumulate(terms.numpy(), axis=2)[..., -1]  # strictly one after the other
+    assert np.array_equal(add_up(terms).numpy(), expected)
 
 
 @pytest.mark.parametrize("values", [{}, {"n_envs": 3, "n_steps": 3, "buffer_size": 90}], ids=["one", "several"])
@@ -358,7 +367,7 @@ def test_a_run_that_diverges_leaves_the_others_alone(make: Callable[..., RunConf
     assert ending.outcome == "diverged"
     assert ending.policy is None
     assert ending.first_nonfinite is not None
-    assert 101 <= ending.first_nonfinite["timesteps"] == ending.timesteps <= 120
+    assert 101 <= ending.first_nonfinite["timesteps"] == ending.timesteps <= 110  # the next row comes at 120
     assert ending.first_nonfinite["where"] in ("q", "action", "loss", "parameters")
     assert ending.reason == f"{ending.first_nonfinite['where']} not finite at env step {ending.timesteps}"
     assert all(row.timesteps <= ending.timesteps for row in told[:-1] if isinstance(row, Row))
@@ -471,6 +480,7 @@ def test_an_error_while_the_stack_is_built_ends_all_its_runs(part: str, monkeypa
 
 def test_a_commit_names_the_live_runs_at_every_vector_step(fragile: type[probes.Fragile]) -> None:
     configs = breakable("dqn", "raise", n_envs=2, total_timesteps=121)
+    configs[0] = replace(configs[0], learning_rate=1e-2)  # the last one in the stack
     fragile.choose(victims={episode_seed(1, "episode", 0)})
     heard: list[tuple[list[int], int]] = []
     train(configs, lambda runs, steps: heard.append((sorted(runs), steps)) or True)  # type: ignore[func-returns-value]
@@ -500,16 +510,17 @@ def test_a_stack_that_is_asked_to_stop_has_no_endings(watched: type[Watched]) ->
 
 @pytest.mark.parametrize("at", [0, 3, 7])
 def test_a_record_that_cannot_be_written_is_not_the_runs_doing(at: int, watched: type[Watched]) -> None:
-    heard: list[Row | Ending] = []
+    heard: list[Row | Ending | None] = []
 
     def emit(run: int, report: Row | Ending) -> None:
-        if len(heard) == at:
-            raise TemporaryError("disk", "is full")
         heard.append(report)
+        if len(heard) == at + 1:
+            heard[-1] = None
+            raise TemporaryError("disk", "is full")
 
     with pytest.raises(TemporaryError, match="is full"):
         stacked.train([dqn(seed=0), dqn(seed=1)], emit, lambda runs, steps: True, device="cpu")
-    assert not any(isinstance(report, Ending) for report in heard)
+    assert heard[-1] is None  # nothing is written after it
     assert watched.closed == 1
 
 

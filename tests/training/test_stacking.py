@@ -18,9 +18,9 @@ def config(**values: Any) -> RunConfig:
     return RunConfig.build(env_id="Probe/Probe-v0", algo="dqn", **values)
 
 
-def mixed(count: int = 40, seed: int = 0) -> list[RunConfig]:
+def mixed(count: int = 40, **values: Any) -> list[RunConfig]:
     """Runs with few distinct constants, in no order."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     return [
         config(
             seed=run,
@@ -29,6 +29,7 @@ def mixed(count: int = 40, seed: int = 0) -> list[RunConfig]:
             adam_eps=float(rng.choice([1e-8, 1e-5])),
             batch_size=int(rng.choice([16, 32])),
             gamma=float(rng.choice([0.9, 0.99])),
+            **values,
         )
         for run in range(count)
     ]
@@ -55,9 +56,7 @@ def test_order_puts_the_same_constants_side_by_side_and_keeps_the_order_among_eq
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 @pytest.mark.parametrize("net_arch", [(64, 64), (1024,), (4096,)])
 def test_slices_cover_every_run_once_and_never_mix_constants(device: str, net_arch: tuple[int, ...]) -> None:
-    configs = sorted_runs(
-        [config(seed=run, net_arch=net_arch, learning_rate=1e-3 / (1 + run % 3)) for run in range(50)]
-    )
+    configs = sorted_runs(mixed(50, net_arch=net_arch))
     found = slices(configs, device)
     assert [run for part in found for run in range(part.start, part.stop)] == list(range(50))
     for part in found:
