@@ -33,6 +33,9 @@ from rlbatch.errors import InputError, RefusedError, nearest
 EPISODE_CAP = 10_000
 """Env steps after which an evaluation episode of an environment without a limit of its own is cut."""
 
+LARGE_OBSERVATION = 64
+"""Numbers in an observation from which on a stack's replay stores it once, not twice."""
+
 INSTALL = {"box2d": 'pip install "rlbatch[box2d]"', "mujoco": 'pip install "rlbatch[mujoco]"'}
 """Family of environments -> the command that installs what it needs."""
 

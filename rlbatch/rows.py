@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,6 +117,12 @@ class Ending:
     policy: Mapping[str, np.ndarray[Any, Any]] | None = None
     evidence: str = ""
     resume_exact: bool = False
+
+
+Emit = Callable[[int, Row | Ending], None]
+"""Takes a report of run number `run`: its rows, and last its ending."""
+Commit = Callable[[Sequence[int], int], bool]
+"""Hears that these runs have taken so many env steps; False asks to stop there."""
 
 
 def grid_points(total_timesteps: int, count: int) -> Iterator[int]:

@@ -33,6 +33,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def train(jobs: Any, report: Any, resources: Any, *, logs: Path, lock: int) -> None:
         (logs / jobs[0].config.run_id).mkdir(parents=True, exist_ok=True)
-        worker.work(local.worker_job(jobs, lock, resources), report, lambda: False)
+        stacks = local.stacks_of(jobs, resources)
+        left = [index for stack in stacks for index in stack]
+        job = local.worker_job([jobs[i] for i in left], [len(stack) for stack in stacks], lock, resources)
+        worker.work(job, lambda message: report(local.renumbered(message, left)), lambda: False)
 
     monkeypatch.setattr(local, "train", train)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.progress import progress
+from rlbatch.errors import InputError
 from rlbatch.results import GOOD_OUTCOMES
 from rlbatch.values import Integer
 
@@ -193,6 +194,7 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
     request = request_of(given)
     with told_by_option(request):
         planned = expand(request)
+    _check_stacked(given, planned)
     first = planned[0].config
     default_name = f"{first.env_id}-{first.algo}".replace("/", "+").replace(":", "++")
     experiment = experiment_at(
@@ -201,3 +203,12 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
     with told_by_option(request):
         check(planned, experiment, given["device"], given["stack_width"])
     return list(modules), planned, experiment
+
+
+def _check_stacked(given: Mapping[str, Any], planned: Sequence[PlannedRun]) -> None:
+    """Refuses what only a stack can use where there is none."""
+    for option, asked in (("--stack-width", given["stack_width"]), ("--env-workers", given["env_workers"])):
+        unstacked = next((run for run in planned if run.config.engine != "stacked"), None)
+        if asked and unstacked is not None:
+            why = unstacked.origins["engine"]
+            raise InputError(option, f"is of no use with the engine sb3 ({why})", "leave it out")

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from rlbatch.config import RunConfig
 from rlbatch.designs import count_updates
-from rlbatch.environments import describe
+from rlbatch.environments import LARGE_OBSERVATION, describe
 
 _TRAIN_ROW_BYTES = 1_050
 """One train row on disk, as a line and as an event."""
@@ -60,14 +60,16 @@ def estimate(configs: Sequence[RunConfig], stacks: Sequence[Sequence[int]]) -> E
 def replay_bytes(config: RunConfig) -> int:
     """Returns the memory that one run's replay fills.
 
-    A transition is, in the stacked engine, one row of float32: both observations flat, the action (a Discrete one is
-    one number), the reward and the discount; in sb3 both observations and the action in their own types, the
-    reward and two flags in float32.
+    A transition is, in the stacked engine, one row of float32: both observations flat (large ones are stored once), the
+    action (a Discrete one is one number), the reward and the discount; in sb3 both observations and the action in their
+    own types, the reward and two flags in float32.
     """
     environment = describe(config.env_id, config.env_kwargs)
     observation, action = environment.observation_space, environment.action_space
     if config.engine == "stacked":
-        row = 4 * (2 * spaces.flatdim(observation) + math.prod(action.shape or ()) + 2)
+        size = spaces.flatdim(observation)
+        observations = 1 if size >= LARGE_OBSERVATION else 2
+        row = 4 * (observations * size + math.prod(action.shape or ()) + 2)
     else:
         row = 2 * _bytes(observation) + _bytes(action) + 3 * 4
     vector_steps = min(max(config.buffer_size // config.n_envs, 1), -(-config.total_timesteps // config.n_envs))

@@ -1,12 +1,14 @@
 """How are runs trained on this machine? In a worker process that the driver feeds, hears and, if need be, replaces.
 
-A worker that dies takes one stack with it: the runs in progress are recorded as crashed, and a new worker goes on with
-the rest. Ctrl-C and SIGTERM ask the worker to stop at the next vector step; the second one ends it at once.
+A worker that dies takes nothing with it but time: a new one trains the stack it died in as two halves, so that what
+killed it, memory or one run, ends up alone; a run that dies alone is recorded as crashed. Ctrl-C and SIGTERM ask the
+worker to stop at the next vector step; the second one ends it at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -85,36 +87,49 @@ def train(
         logs: a folder; the worker works in a folder inside it.
         lock: descriptor of the experiment's lock; workers inherit it, so it is held until the last of them is gone.
     """
-    left = list(range(len(jobs)))
-    while left:
+    stacks = stacks_of(jobs, resources)
+    while stacks:
+        left = [index for stack in stacks for index in stack]
         folder = logs / jobs[left[0]].config.run_id
         with storage(folder):
             folder.mkdir(parents=True, exist_ok=True)
             worker = _Worker(folder, lock)
-        worker.say(json.dumps(worker_job([jobs[i] for i in left], lock, resources)))
+        widths = [len(stack) for stack in stacks]
+        worker.say(json.dumps(worker_job([jobs[i] for i in left], widths, lock, resources)))
         with _signals(worker) as seen:
             begun, finished = _follow(worker, left, report)
         if seen:
             raise Interrupted(seen[0])
         if not begun:
             raise RlbatchError(str(worker.log), "the worker ended before it began a run", "the log tells why")
-        for index in sorted(begun - finished):
-            report(_bury(worker, jobs[index], index))
-        left = [index for index in left if index not in begun]
+        again = []
+        for stack in stacks:
+            lost = [index for index in stack if index in begun - finished]
+            if len(lost) == 1:
+                report(_bury(worker, jobs[lost[0]], lost[0]))
+            elif lost:
+                again += [lost[: len(lost) // 2], lost[len(lost) // 2 :]]
+        stacks = again + [stack for stack in stacks if not begun.intersection(stack)]
 
 
-def worker_job(jobs: Sequence[Job], lock: int, resources: Resources) -> dict[str, Any]:
-    """Returns what a worker is told to do: the runs, and which of them form a stack."""
-    modules = resources.modules
+def stacks_of(jobs: Sequence[Job], resources: Resources) -> list[list[int]]:
+    """Returns which jobs train together, as indices."""
     width, memory, device = resources.stack_width, resources.memory, resources.device
+    return plan_stacks([job.config for job in jobs], width=width, memory=memory, device=device)
+
+
+def worker_job(jobs: Sequence[Job], widths: Sequence[int], lock: int, resources: Resources) -> dict[str, Any]:
+    """Returns what a worker is told to do: the runs, stack after stack, and how many of them form each stack."""
+    modules = resources.modules
+    edges = list(itertools.accumulate(widths, initial=0))
     return {
         "runs": [
             {"config": as_dict(job.config), "folder": str(job.folder.path.resolve()), "beside": job.beside}
             for job in jobs
         ],
-        "stacks": plan_stacks([job.config for job in jobs], width=width, memory=memory, device=device),
+        "stacks": [list(range(a, b)) for a, b in itertools.pairwise(edges)],
         "lock": lock,
-        "device": device,
+        "device": resources.device,
         "env_workers": resources.env_workers,
         "modules": list(modules),
         "directory": str(Path.cwd()),
@@ -155,6 +170,11 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError, ValueError):
             print(line, file=self.process.stdin, flush=True)
 
+    def kill(self) -> None:
+        """Ends the worker and the processes that step its environments, whatever they are doing."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def messages(self) -> Iterator[dict[str, Any]]:
         """Yields what the worker says until it ends."""
         for line in self.process.stdout or ():
@@ -191,7 +211,7 @@ def _bury(worker: _Worker, job: Job, index: int) -> dict[str, Any]:
 def _signals(worker: _Worker) -> Iterator[list[int]]:
     """Turns SIGINT, SIGTERM and SIGHUP into a stop: the first asks, the second or 30 s kill. Yields those that came."""
     seen: list[int] = []
-    deadline = threading.Timer(_GRACE_S, worker.process.kill)
+    deadline = threading.Timer(_GRACE_S, worker.kill)
     deadline.daemon = True
 
     def handle(signum: int, _frame: FrameType | None) -> None:
@@ -202,7 +222,7 @@ def _signals(worker: _Worker) -> Iterator[list[int]]:
             with contextlib.suppress(OSError, RuntimeError):  # the signal may have come within another print
                 print("stopping after this step; once more stops at once", file=sys.stderr, flush=True)
         else:
-            worker.process.kill()
+            worker.kill()
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -216,7 +236,7 @@ def _signals(worker: _Worker) -> Iterator[list[int]]:
                 worker.process.stdin and worker.process.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(_GRACE_S)
-            worker.process.kill()
+            worker.kill()
         for pipe in (worker.process.stdin, worker.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

@@ -25,7 +25,7 @@ from rlbatch.training.clock import Clock
 from rlbatch.training.envs import open_for
 from rlbatch.training.flop import now
 from rlbatch.training.sb3 import build_model
-from rlbatch.training.stacked import Stack
+from rlbatch.training.stack import Stack
 
 Write = Callable[[int, Row], object]
 """Takes the rows of run number `run` of a stack."""
@@ -136,7 +136,7 @@ class Stacked:
         """Writes a train row of every run; returns the seconds that it took."""
         started = now(self._device)
         with torch.inference_mode():
-            self._stack.emit_train(*self._done())
+            self._stack.emit_train(self._step * self._configs[0].n_envs)
         return now(self._device) - started
 
     def evaluate(self, seconds: float) -> Stretch:
@@ -145,7 +145,7 @@ class Stacked:
         started = now(self._device)
         with torch.inference_mode():
             while not self._lengths or time.perf_counter() - started < seconds:
-                self._stack.evaluate(*self._done())
+                self._stack.evaluate(self._step * self._configs[0].n_envs)
         return Stretch(sum(self._lengths), 0, now(self._device) - started)
 
     def close(self) -> None:
@@ -157,10 +157,6 @@ class Stacked:
             self._step += 1
             self._stack.advance(self._step)
             self._stack.report(self._step)
-
-    def _done(self) -> tuple[int, int]:
-        """Returns the env steps and updates of each run."""
-        return self._step * self._configs[0].n_envs, self._stack.clock.updates_done(self._step)
 
     def _take(self, run: int, report: Row | Ending) -> None:
         if isinstance(report, Ending):

@@ -136,7 +136,8 @@ class Dqn:
             return Actions(random, random[..., None], None)
         q_values = self._acting.forward(observations)[:, : self._envs].cpu().numpy()
         taken = np.where(explores[:, None], random, q_values.argmax(axis=2))
-        return Actions(taken, taken[..., None], np.isfinite(q_values).all(axis=(1, 2)))
+        # the values of a run that explores are not looked at: whether they are computed depends on the others
+        return Actions(taken, taken[..., None], explores | np.isfinite(q_values).all(axis=(1, 2)))
 
     def act_greedily(self, observations: Tensor) -> NDArray[np.int64]:
         """Returns the best actions (R, rows) at observations (R, rows, O)."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import traceback
 
-import torch
-
 from rlbatch.rows import Ending
 from rlbatch.training.envs import EnvironmentFailure
 
@@ -14,8 +12,10 @@ def outcome_of(error: BaseException) -> str:
     """Returns the outcome of a run that an error ended."""
     if isinstance(error, EnvironmentFailure):
         return "env_error"
-    allocation = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # torch's own, on the CPU
-    if allocation or isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+    # torch's own errors, by name and text: processes that only step environments do not load torch
+    on_gpu = isinstance(error, RuntimeError) and type(error).__name__ == "OutOfMemoryError"
+    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    if on_gpu or on_cpu or isinstance(error, MemoryError):
         return "out_of_memory"
     return "crashed"
 

@@ -8,11 +8,14 @@ wrong.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
 
@@ -21,10 +24,13 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rlbatch.config import RunConfig, as_dict, from_dict
-from rlbatch.environments import describe
+from rlbatch.environments import describe, import_module
 from rlbatch.training.endings import evidence_of
 from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.instances import Arrays, Instances
+
+_PATIENCE_S = 5.0
+"""How long a process may take to end."""
 
 
 class EnvWorkers:
@@ -32,41 +38,60 @@ class EnvWorkers:
 
     Args:
         count: how many.
+        runs: R; where there are enough of them, all instances of a run are in one process.
         modules: what each imports first; they register environments.
     """
 
-    def __init__(self, count: int, modules: Sequence[str] = ()) -> None:
+    def __init__(self, count: int, runs: int, modules: Sequence[str] = ()) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy torch and the threads that it may have
-        self._processes, self.pipes = [], []
+        self._hosts: list[_Host] = []
+        self._runs = runs
+        self._made = 0
         for _ in range(count):
             here, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, list(modules)), daemon=True)
+            process = context.Process(target=_serve, args=(there, list(modules)))
             process.start()
             there.close()
-            self._processes.append(process)
-            self.pipes.append(here)
-        self._made = 0
+            self._hosts.append(_Host(process, here))
 
     def make(self, config: RunConfig, count: int, *, auto_reset: bool) -> RemoteInstances:
         """Returns N instances of a run's environment, spread over the processes."""
         self._made += 1
-        return RemoteInstances(self.pipes, self._made, config, count, auto_reset=auto_reset)
+        unit = count // self._runs if self._runs >= len(self._hosts) else 1
+        hosts, units = len(self._hosts), count // unit
+        edges = [units * i // hosts * unit for i in range(hosts + 1)]
+        parts = [_Part(host, a, b) for host, a, b in zip(self._hosts, edges[:-1], edges[1:], strict=True) if b > a]
+        return RemoteInstances(parts, self._made, config, count, auto_reset=auto_reset)
 
     def close(self) -> None:
         """Ends the processes."""
-        for pipe in self.pipes:
-            pipe.close()
-        for process in self._processes:
-            process.join(5)
-            process.kill()
+        deadline = time.monotonic() + _PATIENCE_S
+        for host in self._hosts:
+            host.pipe.close()
+        for host in self._hosts:
+            host.process.join(max(deadline - time.monotonic(), 0.0))
+            host.process.kill()
+
+
+class _Host(NamedTuple):
+    """A process and the pipe to it."""
+
+    process: BaseProcess
+    pipe: Connection
+
+
+class _Part(NamedTuple):
+    """The instances start..end-1, and where they are."""
+
+    host: _Host
+    start: int
+    end: int
 
 
 class RemoteInstances:
     """`Instances` whose environments live in other processes; the same attributes and methods."""
 
-    def __init__(
-        self, pipes: Sequence[Connection], number: int, config: RunConfig, count: int, *, auto_reset: bool
-    ) -> None:
+    def __init__(self, parts: Sequence[_Part], number: int, config: RunConfig, count: int, *, auto_reset: bool) -> None:
         environment = describe(config.env_id, config.env_kwargs)
         self._number = number
         self._shared = _Shared.create(
@@ -77,8 +102,7 @@ class RemoteInstances:
         self.observations, self.next_observations = arrays.observations, arrays.next_observations
         self.rewards, self.terminated, self.truncated = arrays.rewards, arrays.terminated, arrays.truncated
         self.failures: dict[int, EnvironmentFailure] = {}
-        edges = [count * i // len(pipes) for i in range(len(pipes) + 1)]
-        self._parts = [(pipe, a, b) for pipe, a, b in zip(pipes, edges[:-1], edges[1:], strict=True) if b > a]
+        self._parts = parts
         told = {"config": as_dict(config), "auto_reset": auto_reset, "shared": self._shared.description}
         self._ask("make", range(count), told)
 
@@ -104,29 +128,24 @@ class RemoteInstances:
         chosen = self._shared.chosen
         chosen[...] = False
         chosen[list(which)] = True
-        asked = [(pipe, a, b) for pipe, a, b in self._parts if chosen[a:b].any()]
-        lost = []
-        for pipe, a, b in asked:
+        asked = [part for part in self._parts if chosen[part.start : part.end].any()]
+        for part in asked:
+            with contextlib.suppress(OSError):  # what cannot hear does not answer either
+                part.host.pipe.send((what, self._number, part.start, part.end, told))
+        for part in asked:
             try:
-                pipe.send((what, self._number, a, b, told))
-            except OSError:
-                lost.append((a, b))
-        for pipe, a, b in asked:
-            if (a, b) in lost:
-                continue
-            try:
-                self._take_failures(pipe.recv())
+                self._take_failures(part.host.pipe.recv())
             except (EOFError, OSError):
-                lost.append((a, b))
-        for a, b in lost:
-            for index in range(a, b):
-                self.failures.setdefault(index, EnvironmentFailure(what, "its process died"))
+                part.host.process.join(_PATIENCE_S)
+                death = f"its process ended with exit code {part.host.process.exitcode}"
+                for index in range(part.start, part.end):
+                    self.failures.setdefault(index, EnvironmentFailure(what, death))
 
     def _take_failures(self, told: dict[int, tuple[str, str, bool, str]]) -> None:
         for index, (where, what, nonfinite, evidence) in told.items():
             failure = EnvironmentFailure(where, what, nonfinite=nonfinite)
             failure.add_note(evidence)
-            self.failures[index] = failure
+            self.failures.setdefault(index, failure)
 
 
 class _Shared(NamedTuple):
@@ -178,8 +197,7 @@ class _Shared(NamedTuple):
 
     def close(self) -> None:
         """Gives the memory back; the arrays must not be used any more."""
-        with contextlib.suppress(BufferError):
-            self.memory.close()
+        self.memory.close()
         with contextlib.suppress(FileNotFoundError):
             self.memory.unlink()
 
@@ -198,8 +216,9 @@ def _action_like(space: spaces.Space[Any]) -> NDArray[Any]:
 def _serve(pipe: Connection, modules: Sequence[str]) -> None:
     """Does what the pipe says until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     for module in modules:
-        importlib.import_module(module)
+        import_module(module)
     hosted: dict[int, tuple[Instances, _Shared]] = {}
     while True:
         try:
@@ -209,30 +228,43 @@ def _serve(pipe: Connection, modules: Sequence[str]) -> None:
         pipe.send(_obey(hosted, what, number, slice(start, end), told))
 
 
+def _die_with_parent() -> None:
+    """Ends this process when the one that started it is gone, even in the middle of a step that hangs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
 def _obey(
     hosted: dict[int, tuple[Instances, _Shared]], what: str, number: int, mine: slice, told: Any
 ) -> dict[int, tuple[str, str, bool, str]]:
-    """Makes, resets, steps or closes this process's slice of some instances; returns its new failures."""
-    if what == "make":
-        shared = _Shared.attach(told["shared"])
-        arrays = shared.arrays.part(mine)
-        config = from_dict(told["config"])
-        hosted[number] = (
-            Instances(config, mine.stop - mine.start, auto_reset=told["auto_reset"], arrays=arrays),
-            shared,
-        )
-    instances, shared = hosted[number]
-    known = set() if what == "make" else set(instances.failures)
-    which = np.flatnonzero(shared.chosen[mine]).tolist()
-    if what == "reset":
-        instances.reset(which)
-    elif what == "step":
-        instances.step(shared.actions[mine], which)
-    elif what == "close":
-        instances.close()
-        del hosted[number]
+    """Makes, resets, steps or closes this process's slice of some instances; returns what is wrong with which."""
+    try:
+        if what == "make":
+            shared = _Shared.attach(told["shared"])
+            made = Instances(
+                from_dict(told["config"]),
+                mine.stop - mine.start,
+                auto_reset=told["auto_reset"],
+                arrays=shared.arrays.part(mine),
+            )
+            hosted[number] = (made, shared)
+        instances, shared = hosted[number]
+        which = np.flatnonzero(shared.chosen[mine]).tolist()
+        if what == "reset":
+            instances.reset(which)
+        elif what == "step":
+            instances.step(shared.actions[mine].copy(), which)  # an environment may keep its action
+        elif what == "close":
+            instances.close()
+            del hosted[number]
+        failures = instances.failures
+    except Exception as error:  # noqa: BLE001 - one stack's trouble must not end the environments of the others
+        failure = EnvironmentFailure(what, repr(error))
+        failure.__cause__ = error
+        failures = dict.fromkeys(range(mine.stop - mine.start), failure)
     return {
         index + mine.start: (f.where, str(f).removeprefix(f"{f.where}: "), f.nonfinite, evidence_of(f))
-        for index, f in instances.failures.items()
-        if index not in known
+        for index, f in failures.items()
     }

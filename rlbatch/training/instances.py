@@ -93,16 +93,17 @@ class Instances:
         for index in which:
             try:
                 obs, reward, terminated, truncated, _ = envs[index].step(actions[index])  # type: ignore[union-attr]
-            except Exception as error:  # noqa: BLE001 - the environment is the user's
+                ends, cut = bool(terminated), bool(truncated)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the environment is the user's
                 self._fail(index, EnvironmentFailure("step", f"{error!r} after action {actions[index]!r}"), error)
                 continue
             if not self._observe(next_observations, index, obs) or not self._pay(index, reward):
                 continue
             elapsed[index] += 1
-            if terminated:
+            if ends:
                 self.terminated[index] = True
                 ended.append(index)
-            elif truncated or elapsed[index] >= limits[index] > 0:
+            elif cut or elapsed[index] >= limits[index] > 0:
                 self.truncated[index] = True
                 ended.append(index)
         self._check_finite(next_observations, which)
@@ -121,7 +122,7 @@ class Instances:
     def _reset(self, index: int) -> None:
         try:
             obs, _ = self._envs[index].reset(seed=int(self.next_seeds[index]))  # type: ignore[union-attr]
-        except Exception as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
             self._fail(index, EnvironmentFailure("reset", repr(error)), error)
             return
         self._elapsed[index] = 0
@@ -135,7 +136,7 @@ class Instances:
                 self._fail(index, EnvironmentFailure("observation", _misshapen(array.shape, self._shape)), None)
                 return False
             observations[index] = array if array.ndim == 1 else array.ravel()
-        except (ValueError, TypeError, IndexError) as error:
+        except Exception as error:  # noqa: BLE001 - what an observation does when read is the environment's
             self._fail(index, EnvironmentFailure("observation", f"is not an array: {error}"), error)
             return False
         return True
@@ -144,7 +145,7 @@ class Instances:
         """Writes a reward; False if it is not a number."""
         try:
             self.rewards[index] = float(reward)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - likewise
             self._fail(index, EnvironmentFailure("reward", f"{reward!r} is not a number"), error)
             return False
         return True
@@ -156,6 +157,7 @@ class Instances:
             if index not in self.failures and not np.isfinite(observations[index]).all():
                 what = f"is not finite: {observations[index][:8]}"
                 self._fail(index, EnvironmentFailure("observation", what, nonfinite=True), None)
+                observations[index] = 0.0
 
     def _check_rewards(self, actions: Sequence[Any] | NDArray[Any], which: Sequence[int]) -> None:
         if np.isfinite(self.rewards).all():
@@ -166,9 +168,9 @@ class Instances:
                 self._fail(index, EnvironmentFailure("reward", what, nonfinite=True), None)
                 self.rewards[index] = 0.0
 
-    def _fail(self, index: int, failure: EnvironmentFailure, cause: Exception | None) -> None:
+    def _fail(self, index: int, failure: EnvironmentFailure, cause: BaseException | None) -> None:
         failure.__cause__ = cause
-        self.failures[index] = failure
+        self.failures.setdefault(index, failure)
 
 
 def new_arrays(count: int, size: int) -> Arrays:

@@ -24,8 +24,8 @@ from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.evaluation import Evaluation, Evaluator
 from rlbatch.training.instances import Instances
 from rlbatch.training.sb3 import build_model
+from rlbatch.training.stack import make_agents
 from rlbatch.training.stack_evaluation import StackEvaluator
-from rlbatch.training.stacked import make_agents
 
 
 def load_model(config: RunConfig, weights_file: Path, device: str = "cpu") -> DQN | SAC:

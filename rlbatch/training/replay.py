@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlbatch.config import RunConfig
+from rlbatch.environments import LARGE_OBSERVATION
 from rlbatch.training.clock import Clock
 from rlbatch.training.randomness import Stream, Words, integers
 from rlbatch.training.stacking import batch_rows
 
 Floats = NDArray[np.floating]
 
-LARGE_OBSERVATION = 64
-"""Numbers in an observation from which on it is stored once, not twice."""
 _NONE = -1
 
 

@@ -8,7 +8,7 @@ policy noise draw from the global generators that Stable-Baselines3 seeds with t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,14 +20,11 @@ from torch import nn
 from rlbatch.config import RunConfig
 from rlbatch.environments import image_observations
 from rlbatch.errors import InputError, TemporaryError
-from rlbatch.rows import Ending, Row
+from rlbatch.rows import Commit, Emit
 from rlbatch.training.endings import never_started
 from rlbatch.training.envs import make_env
 from rlbatch.training.sb3_watch import Watch
 from rlbatch.training.schedules import learning_rate
-
-Emit = Callable[[int, Row | Ending], None]
-Commit = Callable[[Sequence[int], int], bool]
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU}
 _SHARED = (

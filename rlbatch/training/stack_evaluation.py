@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,10 +95,14 @@ class StackEvaluator:
         seen = np.zeros(
             (shape[0], padded_rows(shape[1], self._configs[0].activation_fn), envs.observations.shape[1]), np.float32
         )
-        playing = [run * shape[1] + episode for run in runs for episode in range(count)]
-        broken = {index // shape[1] for index in envs.failures}
-        playing = [index for index in playing if index // shape[1] not in broken]
+
+        def sound(indices: Iterable[int]) -> list[int]:
+            broken = {index // shape[1] for index in envs.failures}
+            return [index for index in indices if index // shape[1] not in broken]
+
+        playing = sound(run * shape[1] + episode for run in runs for episode in range(count))
         envs.reset(playing)
+        playing = sound(playing)
         while playing:
             seen[:, : shape[1]] = envs.observations.reshape(*shape, -1)
             actions = act_greedily(seen)[:, : shape[1]]
@@ -110,8 +114,7 @@ class StackEvaluator:
             cut |= capped.reshape(shape)
             over |= capped
             if envs.failures or over.any():
-                broken = {index // shape[1] for index in envs.failures}
-                playing = [index for index in playing if not over[index] and index // shape[1] not in broken]
+                playing = sound(index for index in playing if not over[index])
         found: dict[int, Evaluation | EnvironmentFailure] = {}
         for run in runs:
             mine = slice(run * shape[1], run * shape[1] + count)

@@ -1,43 +1,17 @@
-"""How do many runs train as one torch program? Act, step, store, update, report: each once for all runs of the stack.
-
-Every tensor has the run axis first. On a CPU a run's numbers do not depend on its company: alone, first, middle or last
-in a stack of any width, the same bits. A run that fails or diverges ends alone: its place in the stack stays, frozen,
-so that shapes and the others' numbers do not change.
-"""
+"""How do many runs train as one torch program? Act, step, store, update, report: each once for the whole stack."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, cast
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from gymnasium import spaces
-from numpy.typing import NDArray
 
 from rlbatch.config import RunConfig
-from rlbatch.environments import describe
-from rlbatch.errors import TemporaryError
-from rlbatch.rows import Ending, Row, grid_points
-from rlbatch.training.clock import Clock
-from rlbatch.training.dqn import Dqn
-from rlbatch.training.endings import evidence_of, never_started, outcome_of, reason_of
-from rlbatch.training.env_workers import EnvWorkers
-from rlbatch.training.envs import EnvironmentFailure, resets_exactly
-from rlbatch.training.instances import Instances
-from rlbatch.training.networks import padded_rows
-from rlbatch.training.randomness import episode_seed
-from rlbatch.training.replay import ReplayDraws, make_replay
-from rlbatch.training.sac import Sac
-from rlbatch.training.stack_evaluation import MakeInstances, StackEvaluator
-from rlbatch.training.stack_rows import StackRows
-from rlbatch.training.stacking import Actions, order
-
-Emit = Callable[[int, Row | Ending], None]
-Commit = Callable[[Sequence[int], int], bool]
+from rlbatch.rows import Commit, Emit, Ending, Row
+from rlbatch.training.endings import never_started, outcome_of
+from rlbatch.training.stack import Stack
+from rlbatch.training.stacking import order
 
 
 def train(
@@ -59,287 +33,55 @@ def train(
         device: torch's name of the device.
         env_workers: processes that step the environments; 0 steps them here.
         modules: what these processes must import.
+
+    Raises:
+        Exception: what `emit` raises, which is not the runs' doing; on a GPU also what broke the device, after the runs
+            were ended, since nothing can be computed there any more.
     """
-    places = order(configs)
     if not commit(range(len(configs)), 0):
         return
-    ordered = [configs[place] for place in places]
+    places = order(configs)
+    unwritten: list[Exception] = []
+
+    def tell(run: int, report: Row | Ending) -> None:
+        try:
+            emit(places[run], report)
+        except Exception as error:
+            unwritten.append(error)
+            raise
+
     started = time.perf_counter()
+    stack: Stack | None = None
     with torch.inference_mode():
         try:
-            stack = Stack(
-                ordered,
-                lambda run, report: emit(places[run], report),
-                device=device,
-                env_workers=env_workers,
-                modules=modules,
-            )
-        except Exception as error:  # noqa: BLE001 - memory that does not suffice, a device that fails
-            for run in range(len(configs)):
-                emit(run, never_started(error, time.perf_counter() - started))
-            return
-        try:
-            stack.begin()
-            for step in range(1, stack.clock.vector_steps + 1):
-                stack.advance(step)
-                stack.report(step)
-                timesteps = min(step * configs[0].n_envs, configs[0].total_timesteps)
-                if not stack.live or not commit([places[run] for run in stack.live], timesteps):
-                    return
-            stack.finish()
-        except TemporaryError:  # the record cannot be written: not the runs' doing
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever ends the stack is the outcome of its runs
-            stack.fail_all(error)
-        finally:
-            stack.close()
-
-
-def make_agents(configs: Sequence[RunConfig], device: str) -> Dqn | Sac:
-    """Returns the agents of a stack, as they are before training."""
-    environment = describe(configs[0].env_id, configs[0].env_kwargs)
-    size, actions = spaces.flatdim(environment.observation_space), environment.action_space
-    if isinstance(actions, spaces.Discrete):
-        return Dqn(configs, size, actions, device=device)
-    return Sac(configs, size, cast("spaces.Box", actions), device=device)
-
-
-class Stack:
-    """R runs in training.
-
-    Args:
-        configs: the runs, in the stack's order.
-        emit: takes the reports of a run.
-        device: torch's name of it.
-        env_workers: processes that step the environments; 0 steps them here.
-        modules: what these processes must import.
-
-    Attributes:
-        live: the runs that have not ended.
-        spent: seconds by activity: act, environment, store, update, evaluation, logging.
-        clock: the runs' common clocks.
-        agents: their networks.
-    """
-
-    def __init__(
-        self,
-        configs: Sequence[RunConfig],
-        emit: Emit,
-        *,
-        device: str = "cpu",
-        env_workers: int = 0,
-        modules: Sequence[str] = (),
-    ) -> None:
-        first, runs = configs[0], len(configs)
-        size = spaces.flatdim(describe(first.env_id, first.env_kwargs).observation_space)
-        self._configs, self._emit, self._device = configs, emit, device
-        self._shape = (runs, first.n_envs)
-        self.live = list(range(runs))
-        self.clock = Clock(first)
-        self.spent: defaultdict[str, float] = defaultdict(float)
-        self._rows = StackRows(configs, resume_exact=_resets_exactly(first), device=device)
-        self._taken = 0
-        self._episodes = [0] * (runs * first.n_envs)
-        self._workers = EnvWorkers(env_workers, modules) if env_workers else None
-        make: MakeInstances = partial(Instances if self._workers is None else self._workers.make, first)
-        self._envs = make(runs * first.n_envs, auto_reset=True)
-        self._evaluator = StackEvaluator(configs, make, reuse=self._rows.resume_exact)
-        self.agents = make_agents(configs, device)
-        self._replay = make_replay(size)(
-            runs,
-            first.n_envs,
-            self.clock.positions,
-            size,
-            self.agents.action_size,
-            [config.gamma for config in configs],
-            n_steps=first.n_steps,
-            device=device,
-        )
-        self._draws = ReplayDraws(configs, device)
-        self._seen = np.zeros((runs, padded_rows(first.n_envs, first.activation_fn), size), np.float32)
-        self._train_points = list(grid_points(first.total_timesteps, first.log_points))
-        self._eval_points = list(grid_points(first.total_timesteps, first.n_evaluations))
-        self._evaluations = 0
-        self._mark = time.perf_counter()
-
-    def begin(self) -> None:
-        """Starts the first episodes and evaluates the agents before training."""
-        everywhere = range(len(self._episodes))
-        for index in everywhere:
-            self._renew_seed(index)
-        self._end_failed()
-        self._envs.reset(self._instances())
-        self._end_failed()
-        for index in everywhere:
-            self._renew_seed(index)
-        self.evaluate(0)
-
-    def advance(self, step: int) -> None:
-        """Takes one vector step with every run, counted from 1, and makes the updates that are due after it."""
-        self._mark = time.perf_counter()
-        observations = self._seen[:, : self._shape[1]]
-        observations[...] = self._envs.observations.reshape(observations.shape)
-        actions = self.agents.act(torch.from_numpy(self._seen).to(self._device), step)
-        if actions.finite is not None and not actions.finite.all():
-            self._end_diverged(~actions.finite, self.agents.output)
-        self._lap("act")
-        self._envs.step(actions.taken.reshape(-1, *actions.taken.shape[2:]), self._instances())
-        self._lap("environment")
-        if self._envs.failures:
-            self._end_failed()
-        self._store(observations, actions)
-        self._taken = step * self._shape[1]
-        self._lap("store")
-        self.agents.after_step(step)
-        due = self.clock.updates_after(step)
-        for update in range(self.clock.updates_done(step) - due, self.clock.updates_done(step)):
-            drawn = self._draws.at(update)
-            self.agents.update(self._replay, drawn.rows, update, self.clock.progress(step))
-            self._rows.note_batch(drawn.age, drawn.unique_fraction)
-        self._lap("update")
-
-    def report(self, step: int) -> None:
-        """Emits the rows whose grid points lie at or below the env steps taken, and evaluates where it is due."""
-        self._rows.note_exploration(self.agents.exploration_rates(step))
-        while self._train_points and self._train_points[0] <= self._taken:
-            self.emit_train(self._train_points.pop(0), self.clock.updates_done(step))
-        self._lap("logging")
-        while self._eval_points and self._eval_points[0] <= self._taken:
-            self.evaluate(self._eval_points.pop(0), self.clock.updates_done(step))
-
-    def emit_train(self, point: int, updates: int) -> None:
-        """Emits the train rows of one grid point; a run whose measurements or weights are not finite has diverged."""
-        means = self.agents.sums.take()
-        for tag, where in _WATCHED.items():
-            if tag in means:
-                self._end_diverged(~np.isfinite(means[tag]), where)
-        self._end_diverged(~self.agents.finite(), "parameters")
-        for run, values in enumerate(self._rows.train_values(means, self._taken, updates)):
-            if run in self.live:
-                self._emit(run, self._rows.row(run, "train", point, updates, values))
-
-    def evaluate(self, point: int, updates: int = 0) -> None:
-        """Evaluates every run and emits the rows of one grid point."""
-        self._end_diverged(~self.agents.finite(), "parameters")
-        started = time.perf_counter()
-        results = self._evaluator(self._evaluations, self._act_greedily, self.live)
-        self._evaluations += 1
-        spent = time.perf_counter() - started
-        self._rows.pause(spent)
-        self.spent["evaluation"] += spent
-        for run, found in results.items():
-            if isinstance(found, EnvironmentFailure):
-                self._end_failure(run, found)
+            ordered = [configs[place] for place in places]
+            stack = Stack(ordered, tell, device=device, env_workers=env_workers, modules=modules)
+            _run(stack, places, commit)
+        except Exception as error:
+            if unwritten:
+                raise
+            if stack is not None:
+                stack.fail_all(error)
             else:
-                self._emit(run, self._rows.row(run, "eval", point, updates, found.values(), found))
-        self._mark = time.perf_counter()
-
-    def finish(self) -> None:
-        """Ends the runs that came through."""
-        for run in list(self.live):
-            self._end(run, "ok", policy=self.agents.weights(run))
-
-    def fail_all(self, error: Exception) -> None:
-        """Ends every run that is left with an error that is not one run's own."""
-        for run in list(self.live):
-            self._end(run, outcome_of(error), reason_of(error), evidence=evidence_of(error))
-
-    def close(self) -> None:
-        """Closes all environments."""
-        self._envs.close()
-        self._evaluator.close()
-        if self._workers is not None:
-            self._workers.close()
-
-    def _instances(self) -> list[int]:
-        """Returns the environments of the live runs."""
-        envs = self._shape[1]
-        return [run * envs + env for run in self.live for env in range(envs)]
-
-    def _renew_seed(self, index: int) -> None:
-        """Sets the seed of an environment's next episode: the run's stream at episode · E + environment."""
-        run, env = divmod(index, self._shape[1])
-        counter = self._episodes[index] * self._shape[1] + env
-        self._envs.next_seeds[index] = episode_seed(self._configs[run].seed, "episode", counter)
-        self._episodes[index] += 1
-
-    def _store(self, observations: NDArray[np.float32], actions: Actions) -> None:
-        """Puts the transitions of a vector step into the replay; the next episodes get new seeds."""
-        envs, shape = self._envs, self._shape
-        rewards, terminated = envs.rewards.reshape(shape), envs.terminated.reshape(shape)
-        over = terminated | envs.truncated.reshape(shape)
-        self._rows.note_step(rewards, over)
-        self._replay.add(
-            observations,
-            actions.stored,
-            rewards,
-            envs.next_observations.reshape(observations.shape),
-            terminated,
-            over,
-        )
-        if over.any():
-            for index in np.flatnonzero(over):
-                self._renew_seed(int(index))
-
-    def _act_greedily(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        return self.agents.act_greedily(torch.from_numpy(observations).to(self._device))
-
-    def _end_failed(self) -> None:
-        """Ends the runs with an environment that failed."""
-        for index, failure in self._envs.failures.items():
-            if index // self._shape[1] in self.live:
-                self._end_failure(index // self._shape[1], failure)
-
-    def _end_failure(self, run: int, failure: EnvironmentFailure) -> None:
-        """Ends a run whose environment failed; after its weights went bad that is a divergence."""
-        where = None
-        if not self.agents.finite()[run]:
-            where = "parameters"
-        elif failure.nonfinite:
-            where = failure.where
-        diverged = where == "parameters"
-        self._end(
-            run,
-            "diverged" if diverged else "env_error",
-            _not_finite(where, self._taken) if diverged else reason_of(failure),
-            where=where,
-            evidence=evidence_of(failure),
-        )
-
-    def _end_diverged(self, which: NDArray[np.bool_], where: str) -> None:
-        """Ends the given runs, (R,) bool, as diverged."""
-        for run in [run for run in self.live if which[run]]:
-            self._end(run, "diverged", _not_finite(where, self._taken), where=where)
-
-    def _end(self, run: int, outcome: str, reason: str = "", *, where: str | None = None, **known: Any) -> None:
-        updates = self.clock.updates_done(self._taken // self._shape[1])
-        nonfinite = None if where is None else {"timesteps": self._taken, "where": where}
-        self.live.remove(run)
-        self._emit(run, self._rows.ending(run, outcome, reason, self._taken, updates, nonfinite, **known))
-
-    def _lap(self, activity: str) -> None:
-        now = time.perf_counter()
-        self.spent[activity] += now - self._mark
-        self._mark = now
+                for run in range(len(configs)):
+                    tell(run, never_started(error, time.perf_counter() - started))
+            if device != "cpu" and outcome_of(error) == "crashed":
+                raise
+        finally:
+            if stack is not None:
+                stack.close()
 
 
-_WATCHED = {
-    "update/q_mean": "q",
-    "update/loss": "loss",
-    "update/critic_loss": "loss",
-    "update/actor_loss": "loss",
-    "update/ent_coef_loss": "loss",
-}
-"""Tag -> what is said not to be finite where its mean is not."""
-
-
-def _resets_exactly(config: RunConfig) -> bool:
-    """Tells whether a reset restores the environment; one that fails here will fail in its own run, with evidence."""
-    try:
-        return resets_exactly(config)
-    except EnvironmentFailure:
-        return False
-
-
-def _not_finite(where: str | None, timesteps: int) -> str:
-    return f"{where} not finite at env step {timesteps}"
+def _run(stack: Stack, places: Sequence[int], commit: Commit) -> None:
+    """Takes every vector step, unless nothing is left or a stop is asked for."""
+    stack.begin()
+    last = stack.clock.vector_steps
+    for step in range(1, last + 1):
+        if not stack.live:
+            return
+        stack.advance(step)
+        stack.report(step)
+        goes_on = commit([places[run] for run in stack.live], stack.timesteps)
+        if not goes_on and step < last:
+            return
+    stack.finish()

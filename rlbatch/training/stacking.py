@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,18 +108,24 @@ class Sums:
         """Counts an update."""
         self._updates += 1
 
+    def peek(self, tags: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+        """Returns the means of some tags so far, (R,) each: of those that were added to."""
+        return {tag: self._mean(self._sums[tag]) for tag in tags if tag in self._sums}
+
     def take(self) -> dict[str, NDArray[np.float64]]:
         """Returns the means over updates (and batches), (R,) by tag, and starts anew; empty without an update."""
-        means: dict[str, NDArray[np.float64]] = {}
-        for tag, total in self._sums.items():
-            if total.dim() == 2:
-                kept = total if self._mask is None else torch.where(self._mask, total, 0.0)
-                total = kept.sum(dim=1) / self._batch_sizes
-            means[tag] = total.double().cpu().numpy() / max(self._updates, 1)
-            self._sums[tag].zero_()
         if self._updates == 0:
             return {}
-        means["update/learning_rate"] = self._rates / self._updates
+        means = self.peek(self._sums) | {"update/learning_rate": self._rates / self._updates}
+        for total in self._sums.values():
+            total.zero_()
         self._rates = np.zeros_like(self._rates)
         self._updates = 0
         return means
+
+    def _mean(self, total: Tensor) -> NDArray[np.float64]:
+        if total.dim() == 2:
+            kept = total if self._mask is None else torch.where(self._mask, total, 0.0)
+            total = kept.sum(dim=1) / self._batch_sizes
+        mean: NDArray[np.float64] = total.double().cpu().numpy() / max(self._updates, 1)
+        return mean

@@ -19,10 +19,12 @@ from rlbatch.environments import describe
 from rlbatch.errors import TemporaryError
 from rlbatch.rows import EVAL_TAGS, TRAIN_TAGS, Ending, Row, grid_points
 from rlbatch.training import sb3, stacked
+from rlbatch.training import stack as stack_module
 from rlbatch.training.dqn import Dqn
 from rlbatch.training.randomness import episode_seed
 from rlbatch.training.replay import Batch, FrameReplay, StackedReplay
 from rlbatch.training.sac import Sac, add_up
+from rlbatch.training.stack import Stack
 
 Reports = list[Row | Ending]
 SMALL: dict[str, Any] = {"n_evaluations": 2, "n_eval_episodes": 3, "log_points": 5, "total_timesteps": 300}
@@ -161,7 +163,7 @@ def test_a_run_has_the_same_bits_alone_and_anywhere_in_a_stack(name: str) -> Non
 
 @pytest.mark.parametrize("config", [dqn(net_arch=(33, 7), batch_size=24), sac(net_arch=(33, 7))], ids=["dqn", "sac"])
 def test_every_runs_part_of_every_buffer_starts_on_a_cache_line(config: RunConfig) -> None:
-    stack = stacked.Stack([config] * 5, lambda run, report: None)
+    stack = Stack([config] * 5, lambda run, report: None)
     stack.close()
     agents = stack.agents
     if isinstance(agents, Dqn):
@@ -176,7 +178,7 @@ def test_every_runs_part_of_every_buffer_starts_on_a_cache_line(config: RunConfi
 @pytest.mark.parametrize("activation", ["relu", "silu"])
 def test_every_runs_part_of_a_batch_lies_like_the_first(activation: str) -> None:
     configs = [dqn(seed=seed, batch_size=24, activation_fn=activation) for seed in range(3)]
-    stack = stacked.Stack(configs, lambda run, report: None)
+    stack = Stack(configs, lambda run, report: None)
     stack.close()
     rows = stack._draws.at(0).rows
     for tensor in stack._replay.batch(rows, slice(0, 3)):
@@ -240,7 +242,7 @@ def test_log_probabilities_are_added_up_in_order(size: int) -> None:
 def test_both_kinds_of_replay_train_the_same(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     configs = [dqn(seed=seed, **values) for seed in range(2)]
     twice_stored = train(configs)
-    monkeypatch.setattr(stacked, "make_replay", lambda size: FrameReplay)
+    monkeypatch.setattr(stack_module, "make_replay", lambda size: FrameReplay)
     for one, other in zip(twice_stored, train(configs), strict=True):
         assert differing(one, other) == []
 
@@ -373,21 +375,24 @@ def test_a_run_that_diverges_leaves_the_others_alone(make: Callable[..., RunConf
     assert all(row.timesteps <= ending.timesteps for row in told[:-1] if isinstance(row, Row))
 
 
+@pytest.mark.parametrize("log_points", [1, 5, 200])
 @pytest.mark.parametrize("make", [dqn, sac])
-def test_losses_that_are_not_finite_are_a_divergence(make: Callable[..., RunConfig]) -> None:
-    config = make("Probe/Explosive-v0", env_kwargs={"continuous": make is sac}, log_points=200)
+def test_losses_that_are_not_finite_are_a_divergence_whatever_is_logged(
+    make: Callable[..., RunConfig], log_points: int
+) -> None:
+    config = make("Probe/Explosive-v0", env_kwargs={"continuous": make is sac}, log_points=log_points)
     ending = ending_of(train([config])[0])
     if make is dqn:  # its loss is linear where errors are large: 1e30 is a finite loss
         assert ending.outcome == "ok"
         return
     assert ending.outcome == "diverged"
-    assert ending.first_nonfinite == {"timesteps": 101, "where": "loss"}
+    assert ending.first_nonfinite == {"timesteps": 110, "where": "loss"}  # the first look after env step 101
 
 
-class Watched(stacked.Stack):
+class Watched(Stack):
     """A stack that a test can reach."""
 
-    stacks: list[stacked.Stack]
+    stacks: list[Stack]
     closed: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -406,7 +411,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
     return Watched
 
 
-def poison(stack: stacked.Stack, run: int) -> None:
+def poison(stack: Stack, run: int) -> None:
     rows = stack.agents.parameters if isinstance(stack.agents, Dqn) else stack.agents.critics
     with torch.inference_mode():
         rows[run].view(-1)[3] = math.nan
@@ -432,7 +437,7 @@ def test_an_environment_error_after_a_weight_went_bad_is_a_divergence(
 
 
 @pytest.mark.parametrize("make", [dqn, sac])
-def test_a_bad_weight_is_found_before_the_next_row(make: Callable[..., RunConfig], watched: type[Watched]) -> None:
+def test_a_bad_weight_is_found_within_ten_vector_steps(make: Callable[..., RunConfig], watched: type[Watched]) -> None:
     def commit(runs: Sequence[int], timesteps: int) -> bool:
         if timesteps == 40:
             poison(watched.stacks[0], 0)
@@ -441,7 +446,9 @@ def test_a_bad_weight_is_found_before_the_next_row(make: Callable[..., RunConfig
     bad, good = train([make(seed=0), make(seed=1)], commit)
     assert ending_of(good).outcome == "ok"
     assert ending_of(bad).outcome == "diverged"
-    assert ending_of(bad).first_nonfinite == {"timesteps": 60, "where": "parameters"}
+    found = ending_of(bad).first_nonfinite
+    assert found is not None
+    assert 40 < found["timesteps"] <= 50
     assert rows_of(bad, "train") == []
 
 
@@ -460,7 +467,8 @@ def test_an_error_of_the_stack_itself_ends_all_that_are_left(
     monkeypatch.setattr(Dqn, "update", full)
     endings = [ending_of(told) for told in train(configs)]
     assert [ending.outcome for ending in endings] == ["out_of_memory", "env_error", "out_of_memory"]
-    assert [ending.timesteps for ending in endings] == [151, 19, 151]
+    assert [(ending.timesteps, ending.updates) for ending in endings[::2]] == [(151, 50)] * 2  # not the one it died in
+    assert endings[1].timesteps == 19
     assert "can't allocate memory" in endings[0].evidence
     assert watched.closed == 1
 
@@ -470,7 +478,7 @@ def test_an_error_while_the_stack_is_built_ends_all_its_runs(part: str, monkeypa
     def full(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(stacked, part, full)
+    monkeypatch.setattr(stack_module, part, full)
     endings = [ending_of(told) for told in train([dqn(seed=0), dqn(seed=1)])]
     assert [(ending.outcome, ending.timesteps) for ending in endings] == [("out_of_memory", 0)] * 2
 
@@ -621,9 +629,9 @@ def test_rollouts_are_described_by_the_episodes_that_ended_in_them(n_envs: int) 
 def test_no_transition_crosses_the_end_of_an_episode(
     n_envs: int, kind: type[StackedReplay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stacked, "make_replay", lambda size: kind)
+    monkeypatch.setattr(stack_module, "make_replay", lambda size: kind)
     configs = [dqn("Probe/Diary-v0", seed=seed, n_envs=n_envs, buffer_size=70 * n_envs) for seed in (4, 9)]
-    stack = stacked.Stack(configs, lambda run, report: None)
+    stack = Stack(configs, lambda run, report: None)
     with torch.inference_mode():
         stack.begin()
         for step in range(1, 101):
