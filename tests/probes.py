@@ -225,6 +225,23 @@ class Diary(gymnasium.Env[np.ndarray, Any]):
         return obs, self.taken + self.seed % 8 / 8, over and even, over and not even, {}
 
 
+class Keeper(Noisy):
+    """Keeps the action it was given and pays for the change at the next step; then it spoils it."""
+
+    kept: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, reward, terminated, truncated, info = super().step(action)
+        change = 0.0 if self.kept is None else float(np.abs(action - self.kept).sum())
+        self.kept = action
+        self.kept[0] *= 0.5
+        return obs, reward - change, terminated, truncated, info
+
+
 class Explosive(Probe):
     """Rewards so large that float32 overflows in the squared error."""
 
@@ -269,7 +286,7 @@ def register() -> None:
     """
     kinds: tuple[type[gymnasium.Env[Any, Any]], ...] = (
         *(Probe, TwoStep, Preference, Noisy, Endless, Sticky, Level, Careless, Scarce, Broken, Explosive, Spaced),
-        *(Fragile, Diary),
+        *(Fragile, Diary, Keeper),
     )
     for kind in kinds:
         env_id = f"Probe/{kind.__name__}-v0"

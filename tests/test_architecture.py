@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,8 @@ def test_training_knows_nothing_of_recorders() -> None:
 def test_nothing_reads_pickles(path: Path) -> None:
     assert not {n.split(".")[0] for n in imports_of(path)} & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
     assert "torch.load" not in path.read_text()
+
+
+def test_processes_that_step_environments_do_not_load_torch() -> None:
+    told = "import sys, rlbatch.training.env_workers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0

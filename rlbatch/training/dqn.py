@@ -192,19 +192,19 @@ class Dqn:
         limits = column([config.max_grad_norm or 0.0 for config in own], self.parameters)
         parameters, targets, gradients = (rows[runs] for rows in (self.parameters, self.targets, self._gradients))
         return _Slice(
-            runs,
-            parameters,
-            targets,
-            gradients,
-            StackedMLP(self._layout, parameters, gradients),
-            StackedMLP(self._layout, targets),
-            Adam(own[0], parameters, gradients),
-            limits,
-            limits.squeeze(1),
-            column([config.batch_size for config in own], parameters),
-            None if mask is None else mask[runs],
-            own[0].tau,
-            Clock(own[0]),
+            runs=runs,
+            parameters=parameters,
+            targets=targets,
+            gradients=gradients,
+            online=StackedMLP(self._layout, parameters, gradients),
+            target=StackedMLP(self._layout, targets),
+            adam=Adam(own[0], parameters, gradients),
+            limits=limits,
+            norm_limits=limits.squeeze(1),
+            batch_sizes=column([config.batch_size for config in own], parameters),
+            mask=None if mask is None else mask[runs],
+            tau=own[0].tau,
+            clock=Clock(own[0]),
         )
 
     def _learn(self, part: _Slice, batch: Batch) -> None:

@@ -22,60 +22,8 @@ from rlbatch.training.networks import Layout, StackedMLP, Tape, fill, initial_ro
 from rlbatch.training.optimizer import Adam
 from rlbatch.training.randomness import Stream, Words, normals, uniforms
 from rlbatch.training.replay import Batch, StackedReplay
+from rlbatch.training.squashed import Squashed, squash, squash_gradient
 from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
-
-LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
-_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
-_SQUASH_EPS = 1e-6
-
-
-class Squashed(NamedTuple):
-    """Actions drawn from squashed Gaussians, and what their gradients need.
-
-    Attributes:
-        actions: a = tanh(mean + std · noise), (C, B, A), in (-1, 1).
-        log_prob: log π(a | s), (C, B).
-        spread: std · noise, (C, B, A): the derivative of the unsquashed action by log std.
-        slack: 1 − a², (C, B, A): the derivative of tanh.
-        unclamped: (C, B, A) where the log deviation was within its bounds.
-    """
-
-    actions: Tensor
-    log_prob: Tensor
-    spread: Tensor
-    slack: Tensor
-    unclamped: Tensor
-
-
-def squash(outputs: Tensor, noise: Tensor) -> Squashed:
-    """Draws actions by the reparameterisation trick (Haarnoja et al. 2018a, appendix C).
-
-    Args:
-        outputs: (C, B, 2A) of the actor: means, then log deviations, which are clamped to [-20, 2].
-        noise: (C, B, A) standard normal.
-    """
-    mean, raw = torch.split(outputs, outputs.shape[2] // 2, dim=2)
-    log_std = raw.clamp(LOG_STD_MIN, LOG_STD_MAX)
-    spread = log_std.exp() * noise
-    actions = (mean + spread).tanh_()
-    slack = 1.0 - actions * actions
-    terms = noise.square().mul_(-0.5) - log_std - _HALF_LOG_2PI - (slack + _SQUASH_EPS).log_()
-    return Squashed(actions, add_up(terms), spread, slack, raw == log_std)
-
-
-def squash_gradient(drawn: Squashed, by_action: Tensor, by_log_prob: Tensor) -> Tensor:
-    """Returns the gradient of a loss by the actor's outputs, (C, B, 2A).
-
-    Args:
-        drawn: from `squash`.
-        by_action: (C, B, A) gradient of the loss by the actions.
-        by_log_prob: (C, B) gradient of the loss by their log probabilities.
-    """
-    by_log_prob = by_log_prob.unsqueeze(2)
-    correction = 2.0 * drawn.actions / (drawn.slack + _SQUASH_EPS)
-    by_mean = (by_action + by_log_prob * correction) * drawn.slack
-    by_log_std = torch.where(drawn.unclamped, by_mean * drawn.spread - by_log_prob, 0.0)
-    return torch.cat((by_mean, by_log_std), dim=2)
 
 
 def soft_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, entropy_bonus: Tensor) -> Tensor:
@@ -88,14 +36,6 @@ def soft_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, entro
         entropy_bonus: (C, B), α log π.
     """
     return torch.addcmul(rewards, discounts, next_q_values.amin(dim=1) - entropy_bonus)
-
-
-def add_up(terms: Tensor) -> Tensor:
-    """Returns the sum over the last axis, (C, B, A) to (C, B), in order of the axis wherever the run stands."""
-    total = terms[..., 0]
-    for index in range(1, terms.shape[2]):
-        total = total + terms[..., index]
-    return total
 
 
 class _Slice(NamedTuple):
@@ -288,24 +228,24 @@ class Sac:
         )
         actor_gradients, critic_gradients, entropy_gradients = (rows[runs] for rows in self._gradients)
         return _Slice(
-            runs,
-            StackedMLP(self._actor_layout, actor, actor_gradients),
-            StackedMLP(self._critic_layout, critics.flatten(0, 1), critic_gradients.flatten(0, 1)),
-            StackedMLP(self._critic_layout, targets.flatten(0, 1)),
-            Adam(own[0], actor, actor_gradients),
-            Adam(own[0], critics, critic_gradients),
-            Adam(own[0], entropy, entropy_gradients),
-            actor_gradients,
-            critics,
-            critic_gradients,
-            targets,
-            entropy[:, :1] if self._fixed_ent_coef is None else self._fixed_ent_coef[runs],
-            entropy_gradients[:, :1],
-            column([_target_entropy(config, self.action_size) for config in own], actor),
-            column([config.batch_size for config in own], actor),
-            None if mask is None else mask[runs],
-            own[0].tau,
-            own[0].target_update_interval,
+            runs=runs,
+            actor=StackedMLP(self._actor_layout, actor, actor_gradients),
+            critics=StackedMLP(self._critic_layout, critics.flatten(0, 1), critic_gradients.flatten(0, 1)),
+            target_critics=StackedMLP(self._critic_layout, targets.flatten(0, 1)),
+            actor_adam=Adam(own[0], actor, actor_gradients),
+            critic_adam=Adam(own[0], critics, critic_gradients),
+            entropy_adam=Adam(own[0], entropy, entropy_gradients),
+            actor_gradients=actor_gradients,
+            critic_parameters=critics,
+            critic_gradients=critic_gradients,
+            critic_targets=targets,
+            ent_coef=entropy[:, :1] if self._fixed_ent_coef is None else self._fixed_ent_coef[runs],
+            entropy_gradients=entropy_gradients[:, :1],
+            target_entropy=column([_target_entropy(config, self.action_size) for config in own], actor),
+            batch_sizes=column([config.batch_size for config in own], actor),
+            mask=None if mask is None else mask[runs],
+            tau=own[0].tau,
+            target_update_interval=own[0].target_update_interval,
         )
 
     def _learn(self, part: _Slice, batch: Batch, noise: Tensor, next_noise: Tensor, progress: float) -> None:

@@ -23,7 +23,8 @@ from rlbatch.training import stack as stack_module
 from rlbatch.training.dqn import Dqn
 from rlbatch.training.randomness import episode_seed
 from rlbatch.training.replay import Batch, FrameReplay, StackedReplay
-from rlbatch.training.sac import Sac, add_up
+from rlbatch.training.sac import Sac
+from rlbatch.training.squashed import add_up
 from rlbatch.training.stack import Stack
 
 Reports = list[Row | Ending]
