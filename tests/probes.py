@@ -121,16 +121,22 @@ class Scarce(Probe):
 
 
 class Broken(Probe):
-    """Misbehaves in the `how` way at its `at`-th step since it was made."""
+    """Misbehaves in the `how` way at its `at`-th step since it was made; if `seed` is given, in its episodes only."""
 
-    def __init__(self, how: str = "raise", at: int = 150) -> None:
+    def __init__(self, how: str = "raise", at: int = 150, seed: int | None = None) -> None:
         super().__init__(length=10)
         self.how, self.at, self.steps = how, at, 0
+        self.seed, self.began = seed, None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        self.began = seed
+        return super().reset(seed=seed)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
         result = super().step(action)
         self.steps += 1
-        return spoiled(self.how, result) if self.steps >= self.at else result
+        spoils = self.steps >= self.at and self.seed in (None, self.began)
+        return spoiled(self.how, result) if spoils else result
 
 
 def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:

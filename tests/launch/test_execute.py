@@ -24,6 +24,7 @@ from rlbatch.grid import PlannedRun, Request, expand
 from rlbatch.launch import Interrupted, execute, local
 from rlbatch.launch.estimate import replay_bytes
 from rlbatch.results import RunFolder
+from rlbatch.training.randomness import episode_seed
 
 EXECUTE = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
 TINY: dict[str, Any] = {
@@ -194,19 +195,18 @@ def test_a_worker_that_dies_costs_one_run_and_the_next_goes_on(tmp_path: Path, h
     assert second.result["outcome"] == "ok"
 
 
-def test_a_worker_that_dies_costs_the_runs_of_its_stack_and_the_others_go_on(tmp_path: Path) -> None:
-    """Both doomed runs are lost in either engine: sb3 loses a worker with each, a stack loses both with one."""
+def test_a_run_that_kills_its_worker_is_found_and_its_stack_mates_finish(tmp_path: Path) -> None:
     experiment, told = Experiment(tmp_path / "e"), []
-    doomed = plan("Probe/Broken-v0", seeds=(0, 1), env_kwargs={"how": "die"})
-    fine = plan("Probe/Broken-v0", seeds=(0, 1), env_kwargs={"how": "die", "at": 10_000}, total_timesteps=150)
-    outcomes = execute([doomed[0], fine[0], doomed[1], fine[1]], experiment, told.append, modules=["probes"])
-    assert [o.result["outcome"] for o in outcomes] == ["crashed", "ok", "crashed", "ok"]
-    assert {o.result["reason"] for o in outcomes if o.result["outcome"] == "crashed"} == {
-        "its process ended with exit code 7"
-    }
-    assert all(o.folder.error_path.exists() for o in (outcomes[0], outcomes[2]))
-    finished = [m["run"] for m in told if m["type"] == "finished"]
-    assert sorted(finished) == [0, 1, 2, 3]
+    victim = episode_seed(1, "episode", 0)
+    settings = {"env_kwargs": {"how": "die", "at": 3, "seed": victim}, "total_timesteps": 150, "engine": "stacked"}
+    outcomes = execute(
+        plan("Probe/Broken-v0", seeds=(0, 1, 2), **settings), experiment, told.append, modules=["probes"]
+    )
+    assert [o.result["outcome"] for o in outcomes] == ["ok", "crashed", "ok"]
+    assert outcomes[1].result["reason"] == "its process ended with exit code 7"
+    assert outcomes[1].folder.error_path.exists()
+    assert [o.result["attempts"] for o in outcomes] == [2, 3, 3]  # a stack of three, then of one and of two, then alone
+    assert sorted(m["run"] for m in told if m["type"] == "finished") == [0, 1, 2]
 
 
 def test_a_worker_that_is_gone_leaves_the_runs_that_had_begun_and_not_finished(tmp_path: Path) -> None:
