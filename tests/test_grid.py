@@ -115,7 +115,7 @@ def test_a_rule_scales_the_rate_from_the_reference_batch() -> None:
     assert one(batch=256, lr_rule="linear").config.learning_rate == pytest.approx(4 * base)
     assert one(batch=256, lr_rule="linear", lr_reference_batch=256).config.learning_rate == base
     assert one(batch=256, lr_rule="linear", learning_rate=1e-3).config.learning_rate == pytest.approx(4e-3)
-    assert "lr_rule sqrt from 0.0005" in one(batch=256, lr_rule="sqrt").origins["learning_rate"]
+    assert "lr_rule sqrt from 0.001" in one(batch=256, lr_rule="sqrt").origins["learning_rate"]
 
 
 def test_a_label_alone_does_not_make_another_run() -> None:
