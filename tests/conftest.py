@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,15 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         worker.work(job, lambda message: report(local.renumbered(message, left)), lambda: False)
 
     monkeypatch.setattr(local, "train", train)
+
+
+@pytest.fixture
+def fragile() -> Iterator[type[probes.Fragile]]:
+    from rlbatch.environments import describe
+
+    describe("Probe/Fragile-v0", {})  # makes an instance, once
+    probes.Fragile.choose()
+    yield probes.Fragile
+    haunted = probes.Fragile.haunted
+    probes.Fragile.choose()
+    assert haunted == 0, "an environment that had failed was used again"

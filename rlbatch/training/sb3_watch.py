@@ -20,6 +20,7 @@ from rlbatch.rows import TRAIN_TAGS, Ending, Row, grid_points
 from rlbatch.training.endings import evidence_of, outcome_of, reason_of
 from rlbatch.training.envs import EnvironmentFailure, resets_exactly
 from rlbatch.training.evaluation import Evaluator
+from rlbatch.training.interval import interval_values
 from rlbatch.training.sb3_meter import Meter
 
 Emit = Callable[[Row], None]
@@ -154,17 +155,9 @@ class Watch(BaseCallback):
         self._last = (timesteps, updates, clock)
         values: dict[str, float | None] = {tag: self.meter.take(tag) for tag in TRAIN_TAGS[self.config.algo]}
         episodes, self._episodes = self._episodes, []
-        samples = updated * self.config.batch_size
         on_gpu = self._agent.device.type == "cuda"
+        values |= interval_values(episodes, steps, updated, self.config.batch_size, spent)
         return values | {
-            "rollout/return_mean": float(np.mean([r for r, _ in episodes])) if episodes else None,
-            "rollout/length_mean": float(np.mean([n for _, n in episodes])) if episodes else None,
-            "rollout/episodes": len(episodes),
-            "batch/replay_ratio": updated / steps if steps else None,  # two grid points at one vector step
-            "batch/replays_per_transition": samples / steps if steps else None,
-            "cost/env_steps_per_s": steps / spent if steps else None,
-            "cost/updates_per_s": updated / spent if steps else None,
-            "cost/samples_per_s": samples / spent if steps else None,
             "cost/process_memory_mb": self._process.memory_info().rss / 2**20,
             "cost/gpu_memory_mb": torch.cuda.max_memory_allocated(self._agent.device) / 2**20 if on_gpu else None,
         }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rlbatch.config import RunConfig
 from rlbatch.rows import TRAIN_TAGS, Ending, Row
 from rlbatch.training.evaluation import Evaluation
+from rlbatch.training.interval import interval_values
 
 Floats = NDArray[np.float64]
 
@@ -139,20 +140,10 @@ class StackRows:
         self, run: int, measured: Mapping[str, Floats], interval: tuple[int, int, float]
     ) -> dict[str, float | None]:
         steps, updated, spent = interval
-        samples = updated * self._configs[run].batch_size
         episodes, self._episodes[run] = self._episodes[run], []
         values: dict[str, float | None] = dict.fromkeys(self._tags)
         values |= {tag: float(means[run]) for tag, means in measured.items()}
-        return values | {
-            "rollout/return_mean": float(np.mean([r for r, _ in episodes])) if episodes else None,
-            "rollout/length_mean": float(np.mean([n for _, n in episodes])) if episodes else None,
-            "rollout/episodes": len(episodes),
-            "batch/replay_ratio": updated / steps if steps else None,  # two grid points at one vector step
-            "batch/replays_per_transition": samples / steps if steps else None,
-            "cost/env_steps_per_s": steps / spent if steps else None,
-            "cost/updates_per_s": updated / spent if steps else None,
-            "cost/samples_per_s": samples / spent if steps else None,
-        }
+        return values | interval_values(episodes, steps, updated, self._configs[run].batch_size, spent)
 
     def _memory(self) -> dict[str, float | None]:
         on_gpu = self._device != "cpu"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -29,16 +28,6 @@ def made(env_id: str, count: int, *, auto_reset: bool = True, **kwargs: Any) -> 
     instances = Instances(config(env_id, **kwargs), count, auto_reset=auto_reset)
     instances.next_seeds[:] = 10 + np.arange(count)
     return instances
-
-
-@pytest.fixture
-def fragile() -> Iterator[type[probes.Fragile]]:
-    describe("Probe/Fragile-v0", {})  # makes an instance, once
-    probes.Fragile.choose()
-    yield probes.Fragile
-    haunted = probes.Fragile.haunted
-    probes.Fragile.choose()
-    assert haunted == 0, "an environment that had failed was used again"
 
 
 def plain_episodes(env_id: str, seeds: list[int], actions: np.ndarray) -> list[tuple[Any, ...]]:

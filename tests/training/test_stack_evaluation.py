@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,6 @@ import probes
 import pytest
 
 from rlbatch.config import RunConfig
-from rlbatch.environments import describe
 from rlbatch.training import evaluation as evaluation_module
 from rlbatch.training import stack_evaluation as module
 from rlbatch.training.envs import EnvironmentFailure
@@ -52,16 +51,6 @@ def continuous(run: int, observations: np.ndarray) -> np.ndarray:
 
 def stacked(policy: Callable[[int, np.ndarray], np.ndarray]) -> Act:
     return lambda observations: np.stack([policy(run, rows) for run, rows in enumerate(observations)])
-
-
-@pytest.fixture
-def fragile() -> Iterator[type[probes.Fragile]]:
-    describe("Probe/Fragile-v0", {})  # makes an instance, once
-    probes.Fragile.choose()
-    yield probes.Fragile
-    haunted = probes.Fragile.haunted
-    probes.Fragile.choose()
-    assert haunted == 0, "an environment that had failed was used again"
 
 
 @pytest.mark.parametrize(

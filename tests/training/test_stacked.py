@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -79,14 +79,6 @@ def differing(one: Reports, other: Reports) -> list[str]:
     """Names of what two runs tell differently."""
     a, b = numbers(one), numbers(other)
     return [name for name in {**a, **b} if a.get(name) != b.get(name)]
-
-
-@pytest.fixture
-def fragile() -> Iterator[type[probes.Fragile]]:
-    yield probes.Fragile
-    haunted = probes.Fragile.haunted
-    probes.Fragile.choose()
-    assert haunted == 0, "an environment that had failed was used again"
 
 
 # a run and its company
