@@ -55,31 +55,7 @@ def read_seconds(word: str) -> float:
 
 
 @click.command(cls=options.GroupedCommand)
-@options.option(
-    "--env",
-    "env_id",
-    type=types.EnvironmentId(),
-    default="CartPole-v1",
-    show_default=True,
-    group="Environment",
-    help="Gymnasium id, or module:Id for your own (the module is imported).",
-)
-@options.option(
-    "--env-kwargs",
-    type=types.Parsed("json", types.read_object),
-    group="Environment",
-    help="Arguments of gymnasium.make, as a JSON object.",
-)
-@options.import_option
-@options.option(
-    "--algo",
-    default="auto",
-    show_default=True,
-    type=types.word("auto", "dqn", "sac"),
-    metavar="auto|dqn|sac",
-    group="Runs",
-    help="auto: dqn for Discrete actions, sac for Box actions.",
-)
+@options.environment_options(group="Runs", default="CartPole-v1", show_default=True)
 @options.option(
     "--batch",
     "batch_sizes",
@@ -94,13 +70,7 @@ def read_seconds(word: str) -> float:
     group="Runs",
     help="Runs of a stack: 8, or several.  [default: 1,8,32]",
 )
-@options.option(
-    "--preset",
-    type=types.word("neutral", "zoo"),
-    metavar="neutral|zoo",
-    group="Runs",
-    help="Where unnamed hyperparameters come from.  [default: neutral]",
-)
+@options.preset_option(group="Runs")
 @options.option(
     "--set",
     "settings",

@@ -45,8 +45,8 @@ def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mappi
     if given["dry_run"] and stacks:
         click.echo(f"  {stacks_line(stacks)}")
     finished = sum(experiment.run(config).result() is not None for config in configs)
-    done = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
-    click.echo(f"  into {experiment.path}{done}")
+    before = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
+    click.echo(f"  into {experiment.path}{before}")
     newer = newer_version(configs[0].env_id)
     notes = [f"{newer} is a newer version of this environment"] if newer is not None else []
     for note in dict.fromkeys([*notes, *(note for run in planned for note in run.notes)]):

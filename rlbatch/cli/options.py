@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rlbatch.cli.types import Parsed, read_path
+from rlbatch.cli.types import EnvironmentId, Parsed, read_object, read_path, word
 from rlbatch.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,6 +69,54 @@ def import_option(command: F) -> F:
         group="Environment",
         help="Import this Python module first (found from the working directory); it registers environments.",
     )(command)
+
+
+def environment_options(*, group: str, **env: Any) -> Callable[[F], F]:
+    """Adds --env (required, or with the given default), --env-kwargs, --import and --algo, the last under `group`."""
+    added = (
+        option(
+            "--env",
+            "env_id",
+            type=EnvironmentId(),
+            group="Environment",
+            help="Gymnasium id, or module:Id for your own (the module is imported).",
+            **env,
+        ),
+        option(
+            "--env-kwargs",
+            type=Parsed("json", read_object),
+            group="Environment",
+            help="Arguments of gymnasium.make, as a JSON object.",
+        ),
+        import_option,
+        option(
+            "--algo",
+            default="auto",
+            show_default=True,
+            type=word("auto", "dqn", "sac"),
+            metavar="auto|dqn|sac",
+            group=group,
+            help="auto: dqn for Discrete actions, sac for Box actions.",
+        ),
+    )
+
+    def add(command: F) -> F:
+        for one in reversed(added):
+            command = one(command)
+        return command
+
+    return add
+
+
+def preset_option(*, group: str) -> Callable[[F], F]:
+    """Adds --preset."""
+    return option(
+        "--preset",
+        type=word("neutral", "zoo"),
+        metavar="neutral|zoo",
+        group=group,
+        help="Where unnamed hyperparameters come from.  [default: neutral]",
+    )
 
 
 def out_option(command: F) -> F:

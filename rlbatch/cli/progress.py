@@ -227,8 +227,8 @@ class _Lines(_Nothing):
     def _summary(self) -> str:
         """Returns how all runs stand, and the returns of arms in progress."""
         runs = self._runs.runs()
-        done = f"{self._runs.ended(runs)}/{len(runs)} runs done, {percent(self._runs.fraction(runs))}"
-        over_all = listed(done, self._runs.speed_text(), self._runs.time_text(), self._runs.failures_text())
+        ended = f"{self._runs.ended(runs)}/{len(runs)} runs done, {percent(self._runs.fraction(runs))}"
+        over_all = listed(ended, self._runs.speed_text(), self._runs.time_text(), self._runs.failures_text())
         arms = [arm for arm in self._runs.arms() if arm.active and arm.returns]
         told = [
             f"batch {arm.label[0]}{self._besides(arm.label)}: return {number(fmean(arm.returns))} "

@@ -21,30 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.GroupedCommand)
-@options.option(
-    "--env",
-    "env_id",
-    type=types.EnvironmentId(),
-    required=True,
-    group="Environment",
-    help="Gymnasium id, or module:Id for your own (the module is imported).",
-)
-@options.option(
-    "--env-kwargs",
-    type=types.Parsed("json", types.read_object),
-    group="Environment",
-    help="Arguments of gymnasium.make, as a JSON object.",
-)
-@options.import_option
-@options.option(
-    "--algo",
-    default="auto",
-    show_default=True,
-    type=types.word("auto", "dqn", "sac"),
-    metavar="auto|dqn|sac",
-    group="Experiment",
-    help="auto: dqn for Discrete actions, sac for Box actions.",
-)
+@options.environment_options(group="Experiment", required=True)
 @options.option(
     "--batch",
     "batch_sizes",
@@ -82,13 +59,7 @@ if TYPE_CHECKING:
     group="Experiment",
     help="How the learning rate follows the batch.  [default: none]",
 )
-@options.option(
-    "--preset",
-    type=types.word("neutral", "zoo"),
-    metavar="neutral|zoo",
-    group="Experiment",
-    help="Where unnamed hyperparameters come from.  [default: neutral]",
-)
+@options.preset_option(group="Experiment")
 @options.option(
     "--set",
     "settings",

@@ -305,9 +305,11 @@ def test_a_narrower_terminal_has_wrapped_the_lines_that_are_erased() -> None:
 def test_a_terminal_that_is_gone_ends_nothing(error: type[OSError], when: str, on_terminal: Make) -> None:
     class Gone(Terminal):
         gone = when == "before"
+        refused = 0
 
         def write(self, text: str) -> int:
             if self.gone:
+                self.refused += 1
                 raise error
             return super().write(text)
 
@@ -318,6 +320,7 @@ def test_a_terminal_that_is_gone_ends_nothing(error: type[OSError], when: str, o
             terminal.gone = True
             show._screen.refresh()  # type: ignore[attr-defined]
         terminal.gone = True
+    assert terminal.refused > 0
 
 
 def test_a_dumb_terminal_gets_lines(on_terminal: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,13 +388,17 @@ def test_a_failure_names_what_tells_its_arm_from_others(capsys: pytest.CaptureFi
 
 
 def test_nobody_who_reads_the_lines_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
+            tried.append(text)
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stderr", Gone())
     with progress(runs(1), quiet=False) as show:
         show({"type": "started", "run": 0})
+    assert tried  # it did speak, and nothing came of it
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
