@@ -6,6 +6,7 @@ Shapes: R runs (C of them in a slice), B rows of a batch, A actions, O numbers i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,23 +21,25 @@ from rlbatch.training.networks import Layout, StackedMLP, fill, initial_rows, po
 from rlbatch.training.optimizer import Adam
 from rlbatch.training.randomness import Stream, integers, uniforms
 from rlbatch.training.replay import Batch, StackedReplay
-from rlbatch.training.stacking import Actions, Sums, batch_mask, column, slices
+from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
 
 
-def td_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor) -> Tensor:
+def td_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns r + γ max_a Q'(s', a), (C, B), with the discount 0 where the episode terminated.
 
     Args:
         rewards: (C, B).
         discounts: (C, B).
         next_q_values: (C, B, A) of the target network.
+        out: where to write it.
     """
-    return torch.addcmul(rewards, discounts, next_q_values.amax(dim=2))
+    best = torch.amax(next_q_values, 2, out=out)
+    return torch.addcmul(rewards, discounts, best, out=out)
 
 
-def huber_gradient(td_error: Tensor) -> Tensor:
+def huber_gradient(td_error: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the derivative of the Huber loss by the Q-value, (C, B): the TD error, at most 1 in size."""
-    return td_error.clamp(-1.0, 1.0)
+    return torch.clamp(td_error, -1.0, 1.0, out=out)
 
 
 def huber_loss(td_error: Tensor, gradient: Tensor) -> Tensor:
@@ -44,34 +47,61 @@ def huber_loss(td_error: Tensor, gradient: Tensor) -> Tensor:
     return gradient * torch.sub(td_error, gradient, alpha=0.5)
 
 
-def clip_by_norm(gradients: Tensor, limits: Tensor) -> Tensor:
-    """Scales each run's gradient to an L2 norm of at most its limit, in place; returns the norms before, (C,).
+def clip_by_norm(gradients: Tensor, limits: Tensor, norms: Tensor) -> None:
+    """Scales each run's gradient to an L2 norm of at most its limit, in place.
 
     Args:
         gradients: (C, P).
-        limits: (C, 1).
+        limits: (C,).
+        norms: (C,) is where the norms before are written.
     """
-    norms: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-    gradients.mul_(limits.div(norms + 1e-6).clamp_(max=1.0))
-    return norms.squeeze(1)
+    torch.linalg.vector_norm(gradients, dim=1, out=norms)
+    gradients.mul_(limits.div(norms + 1e-6).clamp_(max=1.0).unsqueeze(1))
+
+
+class _Measured(NamedTuple):
+    """What an update measures: of the batch (C, B) each, and the gradient's norm before clipping, (C,)."""
+
+    q_values: Tensor
+    td_error: Tensor
+    grad_norm: Tensor
+
+
+def _tags_of(measured: _Measured, limits: Tensor) -> dict[str, Tensor]:
+    """Returns the tags of some updates, from what they measured and the limits (R,) of the norm."""
+    td_error = measured.td_error
+    return {
+        "update/loss": huber_loss(td_error, huber_gradient(td_error)),
+        "update/td_error": td_error.abs(),
+        "update/q_mean": measured.q_values,
+        "update/grad_norm": measured.grad_norm,
+        "update/clip_fraction": measured.grad_norm > limits,
+    }
 
 
 class _Slice(NamedTuple):
-    """Runs that update together: they agree in Adam's constants, tau and the target's interval."""
+    """Runs that update together: they agree in Adam's constants, tau and the target's interval.
+
+    `actions` (C, B, 1), `targets` (C, B), `by_q` (C, B) and `by_outputs` (C, B, A) is memory of their updates.
+    """
 
     runs: slice
     parameters: Tensor
-    targets: Tensor
+    target_parameters: Tensor
     gradients: Tensor
     online: StackedMLP
     target: StackedMLP
     adam: Adam
     limits: Tensor
-    norm_limits: Tensor
     batch_sizes: Tensor
-    mask: Tensor | None
+    padding: Tensor | None
     tau: float
     clock: Clock
+    measured: Sequence[_Measured]
+    actions: Tensor
+    targets: Tensor
+    by_q: Tensor
+    by_outputs: Tensor
 
 
 class Dqn:
@@ -114,10 +144,12 @@ class Dqn:
         self._layout = Layout((observation_size, *first.net_arch, actions), first.activation_fn, first.layer_norm)
         self.parameters = initial_rows(self._layout, seeds, "weights", device=device, dtype=dtype)
         self.targets = self.parameters.clone()
-        self.sums = Sums(configs, self.parameters)
+        limits, rows = column([config.max_grad_norm or 0.0 for config in configs], self.parameters), batch_rows(configs)
+        room = [self.parameters.new_zeros((len(configs), *size)) for size in ((rows,), (rows,), ())]
+        self.sums = Sums(configs, _Measured(*room), partial(_tags_of, limits=limits.squeeze(1)))
         self._gradients = torch.zeros_like(self.parameters)
-        self._acting = StackedMLP(self._layout, self.parameters)
-        self._slices = [self._slice(configs, runs, device) for runs in slices(configs, device)]
+        self._acting = StackedMLP(self._layout, self.parameters, by_unit=True)
+        self._slices = [self._slice(configs, runs, limits.squeeze(1)[runs]) for runs in slices(configs, device)]
         self._coins = Stream(seeds, "exploration coin", 1, lambda z, _: uniforms(z)[..., 0])
         self._random = Stream(seeds, "random action", first.n_envs, lambda z, _: integers(z, np.uint64(actions)))
 
@@ -132,9 +164,9 @@ class Dqn:
         if self._clock.warms_up(step):
             return Actions(random, random[..., None], None)
         explores = self._coins.at(step) < self.exploration_rates(step - 1)
-        if explores.all():
+        if all(explores.tolist()):
             return Actions(random, random[..., None], None)
-        q_values = self._acting.forward(observations)[:, : self._envs].cpu().numpy()
+        q_values = self._acting.forward(observations).cpu().numpy()[:, : self._envs]
         taken = np.where(explores[:, None], random, q_values.argmax(axis=2))
         # the values of a run that explores are not looked at: whether they are computed depends on the others
         return Actions(taken, taken[..., None], explores | np.isfinite(q_values).all(axis=(1, 2)))
@@ -144,8 +176,10 @@ class Dqn:
         best: NDArray[np.int64] = self._acting.forward(observations).cpu().numpy().argmax(axis=2)
         return best
 
-    def exploration_rates(self, step: int) -> NDArray[np.float64]:
-        """Returns epsilon of each run after a vector step, (R,)."""
+    def exploration_rates(self, step: int) -> NDArray[np.float64] | float:
+        """Returns epsilon of each run after a vector step, (R,), or one number that is that of all."""
+        if len(self._distinct) == 1:
+            return self._distinct[0].epsilon_after(step)
         rates: NDArray[np.float64] = np.array([clock.epsilon_after(step) for clock in self._distinct])[self._which]
         return rates
 
@@ -153,7 +187,7 @@ class Dqn:
         """Moves the target networks that are due after a vector step."""
         for part in self._slices:
             if part.clock.copies_target_after(step):
-                polyak(part.targets, part.parameters, part.tau)
+                polyak(part.target_parameters, part.parameters, part.tau)
 
     def update(self, replay: StackedReplay, rows: Tensor, update: int, progress: float) -> None:
         """Makes update number `update` of every run.
@@ -164,10 +198,12 @@ class Dqn:
             update: its number, from 0.
             progress: share of the budget that is spent.
         """
+        rates = []
         for part in self._slices:
-            self._learn(part, replay.batch(rows[part.runs], part.runs))
-            self.sums.add_rate(part.runs, part.adam.step(progress))
-        self.sums.count()
+            own = rows if len(self._slices) == 1 else rows[part.runs]
+            self._learn(part, replay.batch(own, part.runs))
+            rates.append(part.adam.step(progress))
+        self.sums.count(rates)
 
     def finite(self) -> NDArray[np.bool_]:
         """Tells whether all parameters of each run are finite, (R,)."""
@@ -187,42 +223,44 @@ class Dqn:
         online = self._layout.named(self.parameters[run], "q_net.q_net.")
         return online | self._layout.named(self.targets[run], "q_net_target.q_net.")
 
-    def _slice(self, configs: Sequence[RunConfig], runs: slice, device: str) -> _Slice:
-        own, mask = configs[runs], batch_mask(configs, device)
-        limits = column([config.max_grad_norm or 0.0 for config in own], self.parameters)
+    def _slice(self, configs: Sequence[RunConfig], runs: slice, limits: Tensor) -> _Slice:
+        own, mask, rows = configs[runs], batch_mask(configs, str(limits.device)), batch_rows(configs)
         parameters, targets, gradients = (rows[runs] for rows in (self.parameters, self.targets, self._gradients))
+        online = StackedMLP(self._layout, parameters, gradients, by_unit=True)
+        room = parameters.new_zeros((len(own), rows))
         return _Slice(
             runs=runs,
             parameters=parameters,
-            targets=targets,
+            target_parameters=targets,
             gradients=gradients,
-            online=StackedMLP(self._layout, parameters, gradients),
-            target=StackedMLP(self._layout, targets),
+            online=online,
+            target=StackedMLP(self._layout, targets, by_unit=True),
             adam=Adam(own[0], parameters, gradients),
             limits=limits,
-            norm_limits=limits.squeeze(1),
             batch_sizes=column([config.batch_size for config in own], parameters),
-            mask=None if mask is None else mask[runs],
+            padding=None if mask is None else ~mask[runs],
             tau=own[0].tau,
             clock=Clock(own[0]),
+            measured=self.sums.room(runs),
+            actions=torch.zeros_like(room, dtype=torch.int64).unsqueeze(2),
+            targets=room.clone(),
+            by_q=room.clone(),
+            by_outputs=online.like_outputs(rows),
         )
 
     def _learn(self, part: _Slice, batch: Batch) -> None:
         """Writes the clipped gradients of a slice."""
-        targets = td_target(batch.rewards, batch.discounts, part.target.forward(batch.next_observations))
+        measured, actions = part.measured[self.sums.place], part.actions
+        next_q_values = part.target.forward(batch.next_observations)
+        targets = td_target(batch.rewards, batch.discounts, next_q_values, out=part.targets)
         q_all, tape = part.online.forward_taped(batch.observations)
-        actions = batch.actions.long()
-        q_values = q_all.gather(2, actions).squeeze(2)
-        td_error = q_values - targets
-        gradient = huber_gradient(td_error)
-        sums, runs = self.sums, part.runs
-        sums.add("update/loss", runs, huber_loss(td_error, gradient))
-        sums.add("update/td_error", runs, td_error.abs_())
-        sums.add("update/q_mean", runs, q_values)
-        if part.mask is not None:
-            gradient = torch.where(part.mask, gradient, 0.0)
-        gradient = (gradient / part.batch_sizes).unsqueeze(2)
-        part.online.backward(tape, torch.zeros_like(q_all).scatter_(2, actions, gradient))
-        norms = clip_by_norm(part.gradients, part.limits)
-        sums.add("update/grad_norm", runs, norms)
-        sums.add("update/clip_fraction", runs, norms > part.norm_limits)
+        actions.copy_(batch.actions)
+        torch.gather(q_all, 2, actions, out=measured.q_values.unsqueeze(2))
+        torch.sub(measured.q_values, targets, out=measured.td_error)
+        by_q = huber_gradient(measured.td_error, out=part.by_q)
+        if part.padding is not None:
+            by_q.masked_fill_(part.padding, 0.0)
+        by_q.div_(part.batch_sizes)
+        by_outputs = part.by_outputs.zero_().scatter_(2, actions, by_q.unsqueeze(2))
+        part.online.backward(tape, by_outputs)
+        clip_by_norm(part.gradients, part.limits, measured.grad_norm)

@@ -27,7 +27,10 @@ _NONE = -1
 
 
 class Batch(NamedTuple):
-    """Transitions of R runs: observations (R, B, O), actions (R, B, A), rewards and discounts (R, B)."""
+    """Transitions of R runs: observations (R, B, O), actions (R, B, A), rewards and discounts (R, B).
+
+    They lie in memory that the next batch of the same runs uses again.
+    """
 
     observations: Tensor
     next_observations: Tensor
@@ -70,8 +73,9 @@ class StackedReplay:
         self._rows = torch.zeros((runs * self._slots, sum(self._sizes)), dtype=dtype, device=device)
         self._rings = self._rows.view(runs, self._slots, -1)
         self._staged = torch.zeros((runs, n_envs, sum(self._sizes)), dtype=dtype)
-        cuts = np.cumsum(self._sizes)[:-1]
-        self._staged_parts = np.split(self._staged.numpy(), cuts, axis=2)
+        written = self._rings if device == "cpu" else self._staged
+        self._written_parts = np.split(written.numpy(), np.cumsum(self._sizes)[:-1], axis=2)
+        self._room: dict[tuple[int, int, int, int], tuple[Tensor, Batch]] = {}
         self._gammas = np.asarray(gammas)[:, None]
         self._n_steps = n_steps
         self._over = torch.zeros(runs * self._slots if n_steps > 1 else 0, dtype=torch.bool, device=device)
@@ -97,14 +101,17 @@ class StackedReplay:
             terminated: (R, E) whether the episode reached an end of its own.
             over: (R, E) whether it ended at all.
         """
-        parts = self._staged_parts
-        parts[0][...] = observations
-        parts[1][...] = next_observations
-        parts[2][...] = actions
-        parts[3][..., 0] = rewards
-        parts[4][..., 0] = self._gammas * ~terminated
         at = self._steps % self._positions * self._envs
-        self._rings[:, at : at + self._envs] = self._staged.to(self._rows.device, non_blocking=True)
+        on_cpu = self._rows.device.type == "cpu"
+        there = slice(at, at + self._envs) if on_cpu else slice(None)
+        parts = self._written_parts
+        parts[0][:, there] = observations
+        parts[1][:, there] = next_observations
+        parts[2][:, there] = actions
+        parts[3][:, there, 0] = rewards
+        parts[4][:, there, 0] = self._gammas * ~terminated
+        if not on_cpu:
+            self._rings[:, at : at + self._envs] = self._staged.to(self._rows.device, non_blocking=True)
         if self._n_steps > 1:
             self._over.view(-1, self._slots)[:, at : at + self._envs] = torch.from_numpy(over).to(self._rows.device)
         self._steps += 1
@@ -116,18 +123,25 @@ class StackedReplay:
             rows: (C, B) indices into the rings of all runs laid end to end.
             runs: the C runs that they belong to.
         """
-        taken = self._take(rows)
+        taken = self._take(rows, runs)
         if self._n_steps == 1:
             return taken
         returns, last, reach = self._chain(rows, taken.rewards, self._gamma_of[runs])
-        end = self._take(last)
+        end = self._take(last, runs, place=1)
         return Batch(taken.observations, end.next_observations, taken.actions, returns, reach * end.discounts)
 
-    def _take(self, rows: Tensor) -> Batch:
-        """Gathers single transitions."""
-        taken = self._rows.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
-        obs, next_obs, actions, rewards, discounts = torch.split(taken, self._sizes, dim=2)
-        return Batch(obs, next_obs, actions, rewards.squeeze(2), discounts.squeeze(2))
+    def _take(self, rows: Tensor, runs: slice, place: int = 0) -> Batch:
+        """Gathers single transitions; what is taken to another place stays."""
+        key = (runs.start, runs.stop, rows.shape[1], place)
+        flat, batch = self._room.get(key) or self._make_room(key, rows)
+        torch.index_select(self._rows, 0, rows.reshape(-1), out=flat)
+        return batch
+
+    def _make_room(self, key: tuple[int, int, int, int], rows: Tensor) -> tuple[Tensor, Batch]:
+        flat = self._rows.new_zeros((rows.numel(), self._rows.shape[1]))
+        obs, next_obs, actions, rewards, discounts = torch.split(flat.view(*rows.shape, -1), self._sizes, dim=2)
+        self._room[key] = flat, Batch(obs, next_obs, actions, rewards.squeeze(2), discounts.squeeze(2))
+        return self._room[key]
 
     def _chain(self, rows: Tensor, rewards: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Follows each transition for n steps, until its episode or the stored part ends.
@@ -215,8 +229,8 @@ class FrameReplay(StackedReplay):
         self._lasts = torch.cat((self._lasts, torch.zeros_like(self._lasts)))
         self._free = list(range(size, 2 * size))
 
-    def _take(self, rows: Tensor) -> Batch:
-        taken = super()._take(rows)
+    def _take(self, rows: Tensor, runs: slice, place: int = 0) -> Batch:
+        taken = super()._take(rows, runs, place)
         run, slot = rows // self._slots, rows % self._slots
         position, env = slot // self._envs, slot % self._envs
         age = ((self._steps - 1) % self._positions - position) % self._positions

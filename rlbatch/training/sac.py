@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,45 @@ def soft_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, entro
     return torch.addcmul(rewards, discounts, next_q_values.amin(dim=1) - entropy_bonus)
 
 
+class _Measured(NamedTuple):
+    """What an update measures: of both critics (C, 2, B), of the actor's actions (C, B), and numbers (C,).
+
+    Attributes:
+        q_values: of the batch's own actions.
+        td_error: theirs.
+        least_q: the smaller Q-value of the actor's actions.
+        log_prob: of these actions.
+        ent_coef: α.
+        ent_coef_loss: of log α.
+        grad_norm: of the critics.
+        actor_grad_norm: of the actor.
+    """
+
+    q_values: Tensor
+    td_error: Tensor
+    least_q: Tensor
+    log_prob: Tensor
+    ent_coef: Tensor
+    ent_coef_loss: Tensor
+    grad_norm: Tensor
+    actor_grad_norm: Tensor
+
+
+def _tags_of(measured: _Measured, *, learns_entropy: bool) -> dict[str, Tensor]:
+    """Returns the tags of some updates, from what they measured."""
+    ent_coef = measured.ent_coef
+    tags = {
+        "update/critic_loss": measured.td_error.square().sum(dim=2).mul_(0.5),
+        "update/td_error": measured.td_error.abs().mean(dim=2),
+        "update/q_mean": measured.q_values.mean(dim=2),
+        "update/actor_loss": ent_coef.unsqueeze(2) * measured.log_prob - measured.least_q,
+        "update/ent_coef": ent_coef,
+        "update/grad_norm": measured.grad_norm,
+        "update/actor_grad_norm": measured.actor_grad_norm,
+    }
+    return tags | ({"update/ent_coef_loss": measured.ent_coef_loss} if learns_entropy else {})
+
+
 class _Slice(NamedTuple):
     """Runs that update together: they agree in Adam's constants, tau and the target's interval."""
 
@@ -59,6 +99,7 @@ class _Slice(NamedTuple):
     mask: Tensor | None
     tau: float
     target_update_interval: int
+    measured: Sequence[_Measured]
 
 
 class Sac:
@@ -110,7 +151,7 @@ class Sac:
         if start > 0:
             self.log_ent_coef.fill_(math.log(start))
         self._fixed_ent_coef = None if self._learns_entropy else torch.full_like(self.log_ent_coef, start)
-        self.sums = Sums(configs, self.actor)
+        self.sums = self._make_sums(configs)
         self._gradients = [torch.zeros_like(rows) for rows in (self.actor, self.critics, self._entropy_rows)]
         self._acting = StackedMLP(self._actor_layout, self.actor)
         self._slices = [self._slice(configs, runs, device) for runs in slices(configs, device)]
@@ -155,13 +196,14 @@ class Sac:
             progress: share of the budget that is spent.
         """
         noise, next_noise = self._noise.at(update), self._next_noise.at(update)
+        rates = []
         for part in self._slices:
             batch = replay.batch(rows[part.runs], part.runs)
-            self._learn(part, batch, noise[part.runs], next_noise[part.runs], progress)
+            rates.append(self._learn(part, batch, noise[part.runs], next_noise[part.runs], progress))
             # the count restarts with every training phase, so an interval never shows at one update per phase
             if update % self._updates_per_phase % part.target_update_interval == 0:
                 polyak(part.critic_targets, part.critic_parameters, part.tau)
-        self.sums.count()
+        self.sums.count(rates)
 
     def finite(self) -> NDArray[np.bool_]:
         """Tells whether all parameters of each run are finite, (R,)."""
@@ -221,6 +263,12 @@ class Sac:
         self._noise = Stream(seeds, "actor noise", per_update, noise)
         self._next_noise = Stream(seeds, "target noise", per_update, noise)
 
+    def _make_sums(self, configs: Sequence[RunConfig]) -> Sums[_Measured]:
+        runs, rows = len(configs), batch_rows(configs)
+        sizes = [(runs, 2, rows)] * 2 + [(runs, rows)] * 2 + [(runs,)] * 4
+        room = _Measured(*(self.actor.new_zeros(size) for size in sizes))
+        return Sums(configs, room, partial(_tags_of, learns_entropy=self._learns_entropy))
+
     def _slice(self, configs: Sequence[RunConfig], runs: slice, device: str) -> _Slice:
         own, mask = configs[runs], batch_mask(configs, device)
         actor, critics, targets, entropy = (
@@ -230,8 +278,10 @@ class Sac:
         return _Slice(
             runs=runs,
             actor=StackedMLP(self._actor_layout, actor, actor_gradients),
-            critics=StackedMLP(self._critic_layout, critics.flatten(0, 1), critic_gradients.flatten(0, 1)),
-            target_critics=StackedMLP(self._critic_layout, targets.flatten(0, 1)),
+            critics=StackedMLP(
+                self._critic_layout, critics.flatten(0, 1), critic_gradients.flatten(0, 1), by_unit=True
+            ),
+            target_critics=StackedMLP(self._critic_layout, targets.flatten(0, 1), by_unit=True),
             actor_adam=Adam(own[0], actor, actor_gradients),
             critic_adam=Adam(own[0], critics, critic_gradients),
             entropy_adam=Adam(own[0], entropy, entropy_gradients),
@@ -246,60 +296,68 @@ class Sac:
             mask=None if mask is None else mask[runs],
             tau=own[0].tau,
             target_update_interval=own[0].target_update_interval,
+            measured=self.sums.room(runs),
         )
 
-    def _learn(self, part: _Slice, batch: Batch, noise: Tensor, next_noise: Tensor, progress: float) -> None:
-        """Takes the optimiser steps of one update, in Stable-Baselines3's order: entropy, critics, actor."""
+    def _learn(self, part: _Slice, batch: Batch, noise: Tensor, next_noise: Tensor, progress: float) -> float:
+        """Takes the optimiser steps of one update, in Stable-Baselines3's order; returns the learning rate."""
+        measured = part.measured[self.sums.place]
         outputs, tape = part.actor.forward_taped(batch.observations)
         drawn = squash(outputs, noise)
+        measured.log_prob.copy_(drawn.log_prob)
         ent_coef = part.ent_coef if self._fixed_ent_coef is not None else part.ent_coef.exp()
-        self.sums.add("update/ent_coef", part.runs, ent_coef.squeeze(1))
+        measured.ent_coef.copy_(ent_coef.squeeze(1))
         if self._learns_entropy:
-            self._learn_entropy(part, drawn.log_prob, progress)
-        self._learn_critics(part, batch, next_noise, ent_coef, progress)
-        self._learn_actor(part, batch.observations, drawn, tape, ent_coef, progress)
+            self._learn_entropy(part, measured, progress)
+        rate = self._learn_critics(part, measured, batch, next_noise, ent_coef, progress)
+        self._learn_actor(part, measured, batch.observations, drawn, tape, ent_coef, progress)
+        return rate
 
-    def _learn_entropy(self, part: _Slice, log_prob: Tensor, progress: float) -> None:
+    def _learn_entropy(self, part: _Slice, measured: _Measured, progress: float) -> None:
         """Steps the entropy coefficient: the loss is −log α · mean(log π + target entropy)."""
-        error = _chosen(part, log_prob).sum(dim=1, keepdim=True) / part.batch_sizes + part.target_entropy
-        self.sums.add("update/ent_coef_loss", part.runs, -(part.ent_coef * error).squeeze(1))
+        error = _chosen(part, measured.log_prob).sum(dim=1, keepdim=True) / part.batch_sizes + part.target_entropy
+        measured.ent_coef_loss.copy_(-(part.ent_coef * error).squeeze(1))
         part.entropy_gradients.copy_(-error)
         part.entropy_adam.step(progress)
 
-    def _learn_critics(self, part: _Slice, batch: Batch, next_noise: Tensor, ent_coef: Tensor, progress: float) -> None:
+    def _learn_critics(
+        self, part: _Slice, measured: _Measured, batch: Batch, next_noise: Tensor, ent_coef: Tensor, progress: float
+    ) -> float:
         """Steps the critics: the loss is ½ Σ_j mean (Q_j − y)²."""
         following = squash(part.actor.forward(batch.next_observations), next_noise)
         next_q_values = _two(part.target_critics.forward(_pairs(batch.next_observations, following.actions)))
         targets = soft_target(batch.rewards, batch.discounts, next_q_values, ent_coef * following.log_prob)
         q_flat, tape = part.critics.forward_taped(_pairs(batch.observations, batch.actions))
-        q_values = _two(q_flat)
-        td_error = q_values - targets.unsqueeze(1)
-        gradient = _chosen(part, td_error) / part.batch_sizes.unsqueeze(1)
-        part.critics.backward(tape, gradient.view_as(q_flat))
-        self.sums.add_rate(part.runs, part.critic_adam.step(progress))
-        sums, runs = self.sums, part.runs
-        sums.add("update/critic_loss", runs, td_error.square().sum(dim=1).mul_(0.5))
-        sums.add("update/td_error", runs, td_error.abs_().mean(dim=1))
-        sums.add("update/q_mean", runs, q_values.mean(dim=1))
-        sums.add("update/grad_norm", runs, torch.linalg.vector_norm(part.critic_gradients.flatten(1), dim=1))
+        measured.q_values.copy_(_two(q_flat))
+        torch.sub(measured.q_values, targets.unsqueeze(1), out=measured.td_error)
+        gradient = _chosen(part, measured.td_error) / part.batch_sizes.unsqueeze(1)
+        part.critics.backward(tape, gradient.view(q_flat.shape))
+        torch.linalg.vector_norm(part.critic_gradients.flatten(1), dim=1, out=measured.grad_norm)
+        return part.critic_adam.step(progress)
 
     def _learn_actor(
-        self, part: _Slice, observations: Tensor, drawn: Squashed, tape: Tape, ent_coef: Tensor, progress: float
+        self,
+        part: _Slice,
+        measured: _Measured,
+        observations: Tensor,
+        drawn: Squashed,
+        tape: Tape,
+        ent_coef: Tensor,
+        progress: float,
     ) -> None:
         """Steps the actor: the loss is mean(α log π − min_j Q_j), through the critics just updated."""
         q_flat, critic_tape = part.critics.forward_taped(_pairs(observations, drawn.actions))
         q_values = _two(q_flat)
+        torch.amin(q_values, 1, out=measured.least_q)
         first_is_less = q_values[:, 0] <= q_values[:, 1]
         weight = _chosen(part, (1.0 / part.batch_sizes).expand_as(drawn.log_prob))
         by_q = torch.stack((torch.where(first_is_less, -weight, 0.0), torch.where(first_is_less, 0.0, -weight)), dim=1)
-        by_pair = part.critics.backward(critic_tape, by_q.view_as(q_flat), to_input=True, to_parameters=False)
+        by_pair = part.critics.backward(critic_tape, by_q.view(q_flat.shape), to_input=True, to_parameters=False)
         by_both = by_pair.view(-1, 2, *by_pair.shape[1:])[..., -self.action_size :]
         by_outputs = squash_gradient(drawn, by_both[:, 0] + by_both[:, 1], ent_coef * weight)
         part.actor.backward(tape, by_outputs)
+        torch.linalg.vector_norm(part.actor_gradients, dim=1, out=measured.actor_grad_norm)
         part.actor_adam.step(progress)
-        sums, runs = self.sums, part.runs
-        sums.add("update/actor_loss", runs, ent_coef * drawn.log_prob - q_values.amin(dim=1))
-        sums.add("update/actor_grad_norm", runs, torch.linalg.vector_norm(part.actor_gradients, dim=1))
 
 
 def _pairs(observations: Tensor, actions: Tensor) -> Tensor:
@@ -310,7 +368,7 @@ def _pairs(observations: Tensor, actions: Tensor) -> Tensor:
 
 def _two(q_flat: Tensor) -> Tensor:
     """Returns the critics' outputs (2C, B, 1) as (C, 2, B)."""
-    return q_flat.view(-1, 2, q_flat.shape[1])
+    return q_flat.squeeze(2).view(-1, 2, q_flat.shape[1])
 
 
 def _chosen(part: _Slice, values: Tensor) -> Tensor:

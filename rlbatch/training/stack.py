@@ -98,6 +98,7 @@ class Stack:
         )
         self._draws = ReplayDraws(configs, device)
         self._seen = np.zeros((runs, padded_rows(first.n_envs, first.activation_fn), size), np.float32)
+        self._seen_rows = torch.from_numpy(self._seen)
         self._train_points = list(grid_points(first.total_timesteps, first.log_points))
         self._eval_points = list(grid_points(first.total_timesteps, first.n_evaluations))
         self._evaluations = 0
@@ -130,7 +131,7 @@ class Stack:
         self._mark = time.perf_counter()
         observations = self._seen[:, : self._shape[1]]
         observations[...] = self._envs.observations.reshape(observations.shape)
-        actions = self.agents.act(torch.from_numpy(self._seen).to(self._device), step)
+        actions = self.agents.act(self._seen_rows.to(self._device), step)
         if actions.finite is not None and not actions.finite.all():
             self._end_diverged(~actions.finite, self.agents.output)
         self._lap("act")

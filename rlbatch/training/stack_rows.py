@@ -60,8 +60,8 @@ class StackRows:
         self._unique += unique_fraction
         self._batches += 1
 
-    def note_exploration(self, rates: Floats | None) -> None:
-        """Takes epsilon of each run after a vector step, (R,)."""
+    def note_exploration(self, rates: Floats | float | None) -> None:
+        """Takes epsilon of each run after a vector step, (R,), or one number that is that of all."""
         if rates is not None:
             self._exploration += rates
             self._explored += 1
