@@ -63,20 +63,24 @@ class Instances:
         size = spaces.flatdim(space)
         self._encode = encoder(space)
         self._shape = space.shape or () if self._encode is None else (size,)
+        self._plain = self._shape if isinstance(space, spaces.Box) and len(self._shape) == 1 else None
         told = new_arrays(count, size) if arrays is None else arrays
         self.next_seeds, self.observations, self.next_observations = told[:3]
         self.rewards, self.terminated, self.truncated = told[3:]
         self.failures: dict[int, EnvironmentFailure] = {}
         self._auto_reset = auto_reset
         self._envs: list[gymnasium.Env[Any, Any] | None] = []
+        self._steps: list[Callable[[Any], Any]] = []
         self._limits, self._elapsed = [0] * count, [0] * count
         for index in range(count):
             try:
                 env, self._limits[index] = without_counters(open_for(config))
                 self._envs.append(env)
+                self._steps.append(env.step)
             except EnvironmentFailure as error:
                 self.failures[index] = error
                 self._envs.append(None)
+                self._steps.append(_never)
 
     def reset(self, which: Sequence[int]) -> None:
         """Starts an episode in the given instances, with their next seeds."""
@@ -86,18 +90,22 @@ class Instances:
 
     def step(self, actions: Sequence[Any] | NDArray[Any], which: Sequence[int]) -> None:
         """Takes one step in the given instances; `actions` has one for each of the N."""
-        envs, limits, elapsed, next_observations = self._envs, self._limits, self._elapsed, self.next_observations
+        steps, limits, elapsed, next_observations = self._steps, self._limits, self._elapsed, self.next_observations
         self.terminated[...] = False
         self.truncated[...] = False
         ended = []
         for index in which:
             try:
-                obs, reward, terminated, truncated, _ = envs[index].step(actions[index])  # type: ignore[union-attr]
+                obs, reward, terminated, truncated, _ = steps[index](actions[index])
                 ends, cut = bool(terminated), bool(truncated)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the environment is the user's
                 self._fail(index, EnvironmentFailure("step", f"{error!r} after action {actions[index]!r}"), error)
                 continue
-            if not self._observe(next_observations, index, obs) or not self._pay(index, reward):
+            if type(obs) is np.ndarray and obs.shape == self._plain and obs.dtype.kind == "f":
+                next_observations[index] = obs
+            elif not self._observe(next_observations, index, obs):
+                continue
+            if not self._pay(index, reward):
                 continue
             elapsed[index] += 1
             if ends:
@@ -183,6 +191,10 @@ def new_arrays(count: int, size: int) -> Arrays:
         terminated=np.zeros(count, np.bool_),
         truncated=np.zeros(count, np.bool_),
     )
+
+
+def _never(_: Any) -> Any:
+    raise RuntimeError("there is no such instance")
 
 
 def without_counters(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any], int]:

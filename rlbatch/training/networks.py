@@ -284,8 +284,8 @@ class StackedMLP:
     def _write_weight_gradient(self, layer: int, gradient: Tensor, x: Tensor) -> None:
         """Writes gradientᵀ · x, (N, out, in), in whichever way is fastest and the same for every member.
 
-        A product in memory of its own is the fastest, and copied then. Where its members' parts would not all begin on a
-        cache line it is computed in place. For few inputs the transposed product is 7 times as fast.
+        The fastest is a product in memory of its own, copied then. Where its members' parts would not all begin on a
+        cache line, it is computed in place. For few inputs the transposed product is 7 times as fast.
         """
         slot, product = self._weight_slots[layer], self._products[layer]
         if product.shape != slot.shape:

@@ -207,7 +207,7 @@ class Stack:
     def _instances(self) -> list[int]:
         """Returns the environments of the live runs."""
         envs = self._shape[1]
-        return [run * envs + env for run in self.live for env in range(envs)]
+        return list(self.live) if envs == 1 else [run * envs + env for run in self.live for env in range(envs)]
 
     def _renew_seed(self, index: int) -> None:
         """Sets the seed of an environment's next episode: the run's stream at episode · E + environment."""

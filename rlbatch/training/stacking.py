@@ -15,8 +15,8 @@ from rlbatch.config import RunConfig
 from rlbatch.training.networks import padded_rows
 from rlbatch.training.optimizer import constants_of
 
-_CACHE_NUMBERS = 1 << 17
-"""float32 numbers in one layer's activations of a slice, above which updates leave a second-level cache of 1 MiB."""
+_CACHE_NUMBERS = 1 << 18
+"""float32 numbers in one layer's activations of a slice, above which updates become slower for want of cache."""
 
 _TOGETHER = 10
 """Updates whose measurements are worked out at once."""
