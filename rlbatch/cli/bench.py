@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rlbatch.cli import options, types
 from rlbatch.cli.output import echo_json, number
+from rlbatch.errors import InputError
 from rlbatch.values import Integer, Real, from_json
 
 if TYPE_CHECKING:
@@ -173,22 +174,27 @@ def _headline(configs: Sequence[RunConfig], given: Mapping[str, Any]) -> str:
 
 
 def _print_row(case: Mapping[str, Any], *, first: bool) -> None:
-    """Prints a case as a row of the table, under the headings if it is the first."""
+    """Prints a case as a row of the table, under the headings if it is the first; what did not fit has no numbers."""
+    from rlbatch.launch.bench import fitted
+
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=first)
     for heading, width in _COLUMNS.items():
         justify: Any = "left" if heading == "device" else "right"
         table.add_column(heading, justify=justify, min_width=width, no_wrap=True)
-    times = case["microseconds"]
-    table.add_row(
-        case["device"],
-        str(case["batch_size"]),
-        str(case["width"]),
+    name = (case["device"], str(case["batch_size"]), str(case["width"]))
+    times = case["microseconds"] if fitted(case) else {}
+    table.add_row(*name, *(_numbers(case, times) if times else ["no memory"]))
+    Console(width=_WIDEST, highlight=False, markup=False).print(table, crop=False)
+
+
+def _numbers(case: Mapping[str, Any], times: Mapping[str, float]) -> list[str]:
+    """Returns the cells of a row that were measured."""
+    return [
         *(f"{case[name]:,.0f}" for name in ("env_steps_per_s", "updates_per_s")),
         *(_rounded(case[name]) for name in ("times_sb3", "times_sb3_with_evaluation")),
         *(_rounded(times[name]) for name in ("act", "environment", "store", "update", "logging", "evaluation")),
         f"{100 * case['peak_share']:.1f} %",
-    )
-    Console(width=_WIDEST, highlight=False, markup=False).print(table, crop=False)
+    ]
 
 
 def _rounded(value: float) -> str:
@@ -200,12 +206,16 @@ def _conclude(
 ) -> None:
     """Prints what follows from the cases, or everything as JSON."""
     if as_json:
+        from rlbatch.launch.bench import fitted
         from rlbatch.launch.provenance import versions
 
         told = {name: job[name] for name in ("configs", "seconds", "repeats", "env_workers")}
-        echo_json("bench", {"cases": cases, "verdicts": verdicts, **told, "versions": versions()})
+        told |= {"cases": list(filter(fitted, cases)), "too_wide": [case for case in cases if not fitted(case)]}
+        echo_json("bench", {"verdicts": verdicts, **told, "versions": versions()})
         return
-    peaks = {case["device"]: case["peak_gflops"] for case in cases}
+    peaks = {case["device"]: case["peak_gflops"] for case in cases if "peak_gflops" in case}
+    if not peaks:
+        raise InputError("--width", "no stack fits into memory", "fewer, or --set buffer_size=N with a smaller N")
     click.echo(_LEGEND.format(peak=" and ".join(f"{peak:,.0f} ({device})" for device, peak in peaks.items())))
     for verdict in verdicts:
         click.echo(verdict["words"])

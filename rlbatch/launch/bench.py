@@ -177,11 +177,17 @@ def main() -> None:
         print(json.dumps({"error": told}), file=messages)
 
 
+def fitted(case: Mapping[str, Any]) -> bool:
+    """Tells whether a stack was measured; else it did not fit into the memory of its device."""
+    return "env_steps_per_s" in case
+
+
 def verdicts(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Returns for each batch size which case is fastest, and whether a GPU beats the CPU (None: not both measured)."""
     found = []
-    for batch_size in dict.fromkeys(case["batch_size"] for case in cases):
-        mine = [case for case in cases if case["batch_size"] == batch_size]
+    measured = [case for case in cases if fitted(case)]
+    for batch_size in dict.fromkeys(case["batch_size"] for case in measured):
+        mine = [case for case in measured if case["batch_size"] == batch_size]
         best = max(mine, key=_speed)
         on_cpu = [case for case in mine if case["device"] == "cpu"]
         on_gpu = [case for case in mine if case["device"] != "cpu"]

@@ -19,7 +19,6 @@ import torch
 
 from rlbatch.config import RunConfig
 from rlbatch.environments import describe
-from rlbatch.errors import InputError
 from rlbatch.training.bench_sides import Reference, Stacked, Stretch, Write
 from rlbatch.training.endings import outcome_of
 from rlbatch.training.flop import flop_per_update, peak_flops
@@ -105,11 +104,20 @@ class Case:
     sb3_updates: int
 
 
-def measure(plan: Plan, record: Record) -> Iterator[Case]:
+@dataclass(frozen=True, kw_only=True)
+class TooWide:
+    """A stack that does not fit into the memory of its device."""
+
+    device: str
+    batch_size: int
+    width: int
+
+
+def measure(plan: Plan, record: Record) -> Iterator[Case | TooWide]:
     """Yields each case as soon as it is measured, on one thread: every device, every batch size, every width.
 
     Raises:
-        InputError: a run ends while it is measured, or a stack does not fit into memory.
+        InputError: a run ends while it is measured.
     """
     torch.set_num_threads(1)
     for device in plan.devices:
@@ -121,21 +129,20 @@ def measure(plan: Plan, record: Record) -> Iterator[Case]:
                     yield _case(plan, runs, reference, peak, record)
 
 
-def _case(plan: Plan, runs: Sequence[RunConfig], reference: Reference, peak: float, record: Record) -> Case:
+def _case(plan: Plan, runs: Sequence[RunConfig], reference: Reference, peak: float, record: Record) -> Case | TooWide:
     """Measures one stack beside the reference."""
-    device, span = reference.device, plan.seconds / plan.repeats
+    config, device, span = runs[0], reference.device, plan.seconds / plan.repeats
     try:
         with record(runs) as write, closing(Stacked(runs, write, device, plan.env_workers, plan.modules)) as stack:
             stack.warm_up()
             turns = [(reference.train(span), stack.train(span), stack.write_rows()) for _ in range(plan.repeats)]
             told = [stack.train(span, waits=True)] if device != "cpu" else [ours for _, ours, _ in turns]
             eval_theirs, eval_ours = reference.evaluate(plan.seconds / 2), stack.evaluate(plan.seconds / 2)
-            length = _limit(runs[0]) or eval_ours.env_steps / stack.eval_episodes
+            length = _limit(config) or eval_ours.env_steps / stack.eval_episodes
     except (MemoryError, RuntimeError) as error:
         if outcome_of(error) != "out_of_memory":
             raise
-        raise InputError("--width", f"{len(runs)} runs do not fit into the memory of {device}", "try fewer") from error
-    config = runs[0]
+        return TooWide(device=device, batch_size=config.batch_size, width=len(runs))
     row = median(seconds for *_, seconds in turns) * config.log_points / config.total_timesteps / len(runs)
     rho = (config.n_evaluations + 1) * config.n_eval_episodes * length / config.total_timesteps
     theirs, ours = [one.cost for one, _, _ in turns], [one.cost + row for _, one, _ in turns]

@@ -76,7 +76,9 @@ def test_json_is_one_object_with_every_number(rlbatch: Call) -> None:
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert told["schema"] == "rlbatch.bench/1"
-    assert set(told) == {"schema", "cases", "verdicts", "configs", "seconds", "repeats", "env_workers", "versions"}
+    names = {"schema", "cases", "too_wide", "verdicts", "configs", "seconds", "repeats", "env_workers", "versions"}
+    assert set(told) == names
+    assert told["too_wide"] == []
     (config,), (measured,), (verdict,) = told["configs"], told["cases"], told["verdicts"]
     assert (config["env_id"], config["algo"], config["batch_size"]) == ("Pendulum-v1", "sac", 16)
     assert (measured["device"], measured["batch_size"], measured["width"]) == ("cpu", 16, 2)
@@ -88,6 +90,33 @@ def test_json_is_one_object_with_every_number(rlbatch: Call) -> None:
     assert measured["eval_length"] == 200
     known = {"batch_size": 16, "device": "cpu", "width": 2, "gpu_beats_cpu": None}
     assert {name: verdict[name] for name in known} == known
+
+
+@pytest.mark.usefixtures("here")
+def test_a_stack_that_does_not_fit_is_a_row_without_numbers(rlbatch: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rlbatch.training.bench_sides import Stacked
+
+    warm_up = Stacked.warm_up
+
+    def full(stack: Stacked) -> None:
+        if len(stack._configs) > 1:
+            raise MemoryError
+        warm_up(stack)
+
+    monkeypatch.setattr(Stacked, "warm_up", full)
+    code, out, err = rlbatch("bench", *TINY)
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()[2:6]]
+    assert [row[3:] for row in rows[1::2]] == [["no", "memory"]] * 2
+    assert "batch 16: width 1 on cpu is fastest" in out
+    told = json.loads(rlbatch("bench", *TINY, "--json")[1])
+    assert [case["width"] for case in told["cases"]] == [1, 1]
+    assert told["too_wide"] == [{"device": "cpu", "batch_size": size, "width": 2} for size in (16, 32)]
+    code, out, err = rlbatch("bench", *TINY[:6], "--width", "2", *TINY[8:])
+    assert (code, err) == (
+        2,
+        "rlbatch: error: --width: no stack fits into memory; fewer, or --set buffer_size=N with a smaller N\n",
+    )
 
 
 def test_runs_have_little_to_wait_for_and_explore_as_they_do_at_last() -> None:

@@ -133,7 +133,7 @@ def test_the_stack_learns_and_explores_as_it_is_told() -> None:
         before = stacked._stack.agents.weights(1)
         stretch = stacked.train(0.02)
         after = stacked._stack.agents.weights(1)
-        assert stacked._stack.agents.exploration_rates(stacked._step) == pytest.approx([0.05, 0.05])
+        assert stacked._stack.agents.exploration_rates(stacked._step) == pytest.approx(0.05)
     assert stretch.updates == stretch.env_steps > 0
     assert any((before[name] != after[name]).any() for name in before)
     assert sum(stretch.spent.values()) <= stretch.seconds
@@ -211,13 +211,18 @@ def test_on_a_gpu_activities_come_from_the_stretch_that_waits(monkeypatch: pytes
     assert case.env_steps == 600
 
 
-def test_too_wide_for_the_memory_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_wide_for_the_memory_is_told_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
     def full() -> None:
-        raise torch.cuda.OutOfMemoryError
+        tried.append(1)
+        if len(tried) == 1:
+            raise torch.cuda.OutOfMemoryError
 
     faked(monkeypatch, warm_up=full)
-    with pytest.raises(InputError, match=r"--width: 2 runs do not fit into the memory of cpu; try fewer"):
-        measure(dqn(), 2)
+    found, _ = measure(dqn(), 2, 1)
+    assert [type(one) for one in found] == [bench.TooWide, bench.Case]
+    assert asdict(found[0]) == {"device": "cpu", "batch_size": 16, "width": 2}
 
 
 def test_an_error_of_another_kind_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
