@@ -158,7 +158,7 @@ def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: boo
             warnings.simplefilter("ignore")  # gymnasium's advice on newer versions; ours stands in `newer_version`
             return gymnasium.make(bare, disable_env_checker=not checked, **env_kwargs)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        family = listed()[bare].family if bare in listed() else _family_of(bare)
+        family = family_of(bare)
         reason = str(error).splitlines()[0]
         raise InputError(
             "--env", f"{bare} needs packages that are not installed ({reason})", INSTALL.get(family, "")
@@ -245,6 +245,15 @@ def vector_observations(space: spaces.Space[Any]) -> bool:
     return isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary)
 
 
+def family_of(env_id: str) -> str:
+    """Returns the family of a registered environment: classic_control, box2d, mujoco, or "" for any other."""
+    bare = env_id.rpartition(":")[2]
+    if bare in listed():
+        return listed()[bare].family
+    entry = str(gymnasium.registry[bare].entry_point) if bare in gymnasium.registry else ""
+    return next((family for family in ("classic_control", *INSTALL) if f".{family}." in entry), "")
+
+
 def newer_version(env_id: str) -> str | None:
     """Returns the newest registered version of the same environment, where that is not `env_id` itself."""
     match = re.fullmatch(r"(.+)-v(\d+)", env_id.rpartition(":")[2])
@@ -288,8 +297,3 @@ def _id_hint(bare: str) -> str:
     if versions:
         return f"did you mean {versions[-1]}?"
     return nearest(bare, [*listed(), *gymnasium.registry]) or "rlbatch list envs shows some"
-
-
-def _family_of(bare: str) -> str:
-    entry = str(gymnasium.registry[bare].entry_point)
-    return next((family for family in INSTALL if f".{family}." in entry), "")

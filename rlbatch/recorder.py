@@ -90,7 +90,7 @@ class Recorder:
         return np.asarray(self._eval_steps, dtype=np.float64), np.asarray(self._eval_returns, dtype=np.float64)
 
 
-def record_crash(folder: RunFolder, config: RunConfig, reason: str, evidence: str) -> dict[str, Any]:
+def record_crash(folder: RunFolder, config: RunConfig, outcome: str, reason: str, evidence: str) -> dict[str, Any]:
     """Writes the result of a run whose process died without a word; what it recorded stays, and is scored."""
     rows = list(folder.rows())
     last: dict[str, Any] = {n: rows[-1][n] if rows else 0 for n in ("timesteps", "updates", "samples", "seconds")}
@@ -100,7 +100,7 @@ def record_crash(folder: RunFolder, config: RunConfig, reason: str, evidence: st
         steps = np.array([row["timesteps"] for row in evaluations], dtype=np.float64)
         curve = steps, np.array([row["returns"] for row in evaluations], dtype=np.float64)
     attempt = int(folder.record().get("attempt", 1))
-    result = _result(config, attempt, Ending("crashed", reason, **last), curve, None)
+    result = _result(config, attempt, Ending(outcome, reason, **last), curve, None)
     with storage(folder.path):
         write_bytes(folder.error_path, evidence.encode())
         write_json(folder.result_path, result)

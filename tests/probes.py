@@ -144,6 +144,10 @@ def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:
     obs, reward, terminated, truncated, info = result
     if how == "raise":
         raise RuntimeError("the probe was told to fail")
+    if how == "hang":
+        import time
+
+        time.sleep(3600)
     if how == "die":
         import os
 

@@ -117,7 +117,7 @@ def test_a_full_disk_is_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_crash_is_recorded_with_how_far_the_run_came(tmp_path: Path) -> None:
     record = recorder(tmp_path)
     record.emit(evaluation(10, 1.0, 2.0))
-    result = record_crash(RunFolder(tmp_path), CONFIG, "its process was killed by SIGKILL", "the log")
+    result = record_crash(RunFolder(tmp_path), CONFIG, "crashed", "its process was killed by SIGKILL", "the log")
     assert (result["outcome"], result["timesteps"], result["updates"]) == ("crashed", 10, 10)
     assert result["final"]["return_mean"] == 1.5
     assert result["final"]["auc"] is None

@@ -19,16 +19,16 @@ from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, Outcome
 from rlbatch.launch.estimate import estimate
-from rlbatch.launch.execute import left_to_do, stacks_here
+from rlbatch.launch.execute import default_jobs, left_to_do, stacks_here
 from rlbatch.results import GOOD_OUTCOMES
 
 
 def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mapping[str, Any]) -> None:
     """Prints what will be done: as JSON, or in words, with every setting and its origin if `verbose`."""
     configs = [run.config for run in planned]
-    cost = estimate(configs, stacks_here(configs, given["device"], given["stack_width"]))
+    cost = estimate(configs, stacks_here(configs, given["device"], given["stack_width"], given["jobs"]))
     left = left_to_do(planned, experiment, given["retry_failed"])
-    stacks = stacks_here([configs[index] for index in left], given["device"], given["stack_width"])
+    stacks = stacks_here([configs[index] for index in left], given["device"], given["stack_width"], given["jobs"])
     if given["as_json"]:
         runs = [{"run_id": c.run_id, "status": experiment.run(c).status(), "config": as_dict(c)} for c in configs]
         told = {"folder": str(experiment.path), "cost": vars(cost), "stacks": [[left[i] for i in s] for s in stacks]}
@@ -43,7 +43,7 @@ def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mappi
         f"replay memory {size(cost.replay_bytes)}, about {size(cost.disk_bytes)} on disk"
     )
     if given["dry_run"] and stacks:
-        click.echo(f"  {stacks_line(stacks)}")
+        click.echo(f"  {stacks_line(stacks, given['jobs'] or default_jobs(given['device']))}")
     finished = sum(experiment.run(config).result() is not None for config in configs)
     before = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
     click.echo(f"  into {experiment.path}{before}")
@@ -78,11 +78,12 @@ def schedule_line(config: RunConfig) -> str:
     )
 
 
-def stacks_line(stacks: Sequence[Sequence[int]]) -> str:
-    """Returns how many stacks there are and how wide they are."""
+def stacks_line(stacks: Sequence[Sequence[int]], jobs: int) -> str:
+    """Returns how many stacks there are, how wide they are, and how many of them train at a time."""
     widths = sorted(Counter(map(len, stacks)).items(), reverse=True)
     parts = [f"{plural(count, 'stack')} of {plural(width, 'run')}" for width, count in widths]
-    return ", ".join(parts) + (", one after the other" if len(stacks) > 1 else "")
+    at_a_time = "one after the other" if jobs == 1 else f"{min(jobs, len(stacks))} at a time"
+    return ", ".join(parts) + (f", {at_a_time}" if len(stacks) > 1 else "")
 
 
 def settings_table(settings: dict[str, object], origins: dict[str, str]) -> None:

@@ -77,10 +77,16 @@ if TYPE_CHECKING:
     "[default: stacked]",
 )
 @options.option(
+    "--jobs",
+    type=types.integer(Integer(1, 256)),
+    group="Resources",
+    help="Stacks that train at a time, each in a process of its own.  [default: one per core]",
+)
+@options.option(
     "--stack-width",
     type=types.integer(Integer(1, 256)),
     group="Resources",
-    help="Runs that train as one program, at most.  [default: 32]",
+    help="Runs that train as one program, at most.  [default: at most 32, fewer where cores would be idle]",
 )
 @options.option(
     "--env-workers",
@@ -140,6 +146,7 @@ def command(**given: Any) -> int:
                 device=given["device"],
                 modules=modules,
                 stack_width=given["stack_width"],
+                jobs=given["jobs"],
                 env_workers=given["env_workers"],
                 retry_failed=given["retry_failed"],
                 argv=["rlbatch", *click.get_current_context().obj],
@@ -172,7 +179,7 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
         Path(given["out"]).expanduser(), default_name if given["name"] is None else given["name"]
     )
     with told_by_option(request):
-        check(planned, experiment, given["device"], given["stack_width"])
+        check(planned, experiment, given["device"], given["stack_width"], given["jobs"])
     return list(modules), planned, experiment
 
 

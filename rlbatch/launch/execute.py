@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -59,6 +60,7 @@ def execute(
     modules: Sequence[str] = (),
     stack_width: int | None = None,
     env_workers: int = 0,
+    jobs: int | None = None,
     retry_failed: bool = False,
     argv: Sequence[str] = (),
 ) -> list[Outcome]:
@@ -70,8 +72,9 @@ def execute(
         report: is told of progress.
         device: as asked; see `check_device`.
         modules: to be imported by the workers; the command line named them.
-        stack_width: most runs that train as one program; None for `plan.MAX_WIDTH`.
+        stack_width: most runs that train as one program; None to let the planner choose.
         env_workers: processes that step the environments of a stack; 0 for none.
+        jobs: stacks that train at a time; None for `default_jobs`.
         retry_failed: train failed runs again (never diverged ones).
         argv: the command, for the record.
 
@@ -80,7 +83,7 @@ def execute(
         BusyError, TemporaryError: another command works in the folder; the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
-    check(planned, experiment, device, stack_width)
+    check(planned, experiment, device, stack_width, jobs)
     argv = without_secrets(argv)
     with experiment.lock() as lock:
         experiment.add_plan([run.config for run in planned], argv)
@@ -90,7 +93,14 @@ def execute(
             local.train(
                 [_job(planned[i], experiment, made) for i in todo],
                 lambda message: report(local.renumbered(message, todo)),
-                local.Resources(device, tuple(modules), stack_width, env_workers, free_memory(device)),
+                local.Resources(
+                    device=device,
+                    modules=tuple(modules),
+                    stack_width=stack_width,
+                    env_workers=env_workers,
+                    memory=free_memory(device),
+                    jobs=jobs or default_jobs(device),
+                ),
                 logs=experiment.path / "_logs",
                 lock=lock,
             )
@@ -107,13 +117,25 @@ def left_to_do(planned: Sequence[PlannedRun], experiment: Experiment, retry_fail
     ]
 
 
-def stacks_here(configs: Sequence[RunConfig], device: str, stack_width: int | None) -> list[list[int]]:
-    """Returns which of the runs train together on this machine: `plan_stacks` with the memory it has."""
-    return plan_stacks(configs, width=stack_width, memory=free_memory(device), device=device)
+def stacks_here(
+    configs: Sequence[RunConfig], device: str, stack_width: int | None, jobs: int | None = None
+) -> list[list[int]]:
+    """Returns which of the runs train together on this machine: `plan_stacks` with its memory and cores."""
+    workers = jobs or default_jobs(device)
+    return plan_stacks(configs, width=stack_width, memory=free_memory(device), device=device, jobs=workers)
+
+
+def default_jobs(device: str) -> int:
+    """Returns how many stacks train at a time: one for each core that this process may use, one on a GPU."""
+    return 1 if device.startswith("cuda") else len(os.sched_getaffinity(0))
 
 
 def check(
-    planned: Sequence[PlannedRun], experiment: Experiment, device: str = "auto", stack_width: int | None = None
+    planned: Sequence[PlannedRun],
+    experiment: Experiment,
+    device: str = "auto",
+    stack_width: int | None = None,
+    jobs: int | None = None,
 ) -> None:
     """Raises what `execute` would raise before it writes anything.
 
@@ -123,7 +145,7 @@ def check(
     """
     experiment.check_usable()
     check_device(device)
-    check_memory([run.config for run in planned], device, stack_width)
+    check_memory([run.config for run in planned], device, stack_width, jobs)
     for run in planned:
         _check_same(experiment.run(run.config), run, experiment)
 
@@ -160,19 +182,28 @@ def free_memory(device: str) -> int:
     return next(int(known["memory_mb"]) * 2**20 for known in probe_devices()["devices"] if known["device"] == name)
 
 
-def check_memory(configs: Sequence[RunConfig], device: str = "auto", stack_width: int | None = None) -> None:
-    """Raises InputError if the replays of a stack do not fit into memory; sb3 keeps them in main memory always."""
-    memory = free_memory(device)
-    for stack in plan_stacks(configs, width=stack_width, memory=memory, device=device):
-        first = configs[stack[0]]
-        needed = sum(replay_bytes(configs[index]) for index in stack)
-        free = memory if first.engine == "stacked" else free_memory("cpu")
-        if needed > free:
+def check_memory(
+    configs: Sequence[RunConfig], device: str = "auto", stack_width: int | None = None, jobs: int | None = None
+) -> None:
+    """Raises InputError if the replays of the stacks that train at a time do not fit into memory.
+
+    The engine sb3 keeps replays in main memory, wherever it trains.
+    """
+    memory, workers = free_memory(device), jobs or default_jobs(device)
+    needed: dict[str, list[int]] = {"stacked": [], "sb3": []}
+    for stack in plan_stacks(configs, width=stack_width, memory=memory, device=device, jobs=workers):
+        needed[configs[stack[0]].engine].append(sum(replay_bytes(configs[index]) for index in stack))
+    for engine, sizes in needed.items():
+        free = memory if engine == "stacked" else free_memory("cpu")
+        largest = sorted(sizes, reverse=True)[:workers]
+        if sum(largest) > free:
+            first = next(config for config in configs if config.engine == engine)
+            others = "" if len(largest) == 1 else f" ({len(largest)} stacks train at a time)"
             raise InputError(
                 "buffer_size",
-                f"a replay of {first.buffer_size:,} transitions needs {needed / 1e9:.1f} GB, "
+                f"replays of {first.buffer_size:,} transitions need {sum(largest) / 1e9:.1f} GB{others}, "
                 f"{free / 1e9:.1f} GB are free",
-                "--set buffer_size=N with a smaller N",
+                "--set buffer_size=N with a smaller N" + ("" if len(largest) == 1 else ", or --jobs 1"),
             )
 
 

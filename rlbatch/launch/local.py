@@ -1,33 +1,39 @@
-"""How are runs trained on this machine? In a worker process that the driver feeds, hears and, if need be, replaces.
+"""How are runs trained on this machine? Several stacks at a time, each in a worker process of its own.
 
-A worker that dies takes nothing with it but time: a new one trains the stack it died in as two halves, so that what
-killed it, memory or one run, ends up alone; a run that dies alone is recorded as crashed. Ctrl-C and SIGTERM ask the
-worker to stop at the next vector step; the second one ends it at once.
+A worker that dies takes nothing with it but time. Its stack is tried once more; if that dies too, or memory was the
+cause, as two halves, so that what kills it ends up alone, and a run that dies alone is recorded. Other stacks go on.
+Ctrl-C and SIGTERM ask the workers to stop at the next vector step; the second one ends them at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import os
 import signal
-import subprocess
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from json import dumps
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any
 
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
 from rlbatch.launch.plan import plan_stacks
+from rlbatch.launch.process import Worker
 from rlbatch.recorder import record_crash
 from rlbatch.results import RunFolder, storage
 
-_GRACE_S = 30
+Report = Callable[[dict[str, Any]], None]
+_GRACE_S = 30.0
+_STALL_S = 600.0
+"""Seconds without a word after which a worker counts as hung."""
+_TICK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,10 @@ class Resources:
     Attributes:
         device: as asked.
         modules: to be imported by the workers.
-        stack_width: most runs of a stack; None for `plan.MAX_WIDTH`.
+        stack_width: most runs of a stack; None to let the planner choose.
         env_workers: processes that step the environments of a stack; 0 for none.
-        memory: bytes, of which the replays of a stack may fill half; None for no such limit.
+        memory: bytes, of which replays may fill half; None for no such limit.
+        jobs: stacks that train at a time.
     """
 
     device: str = "auto"
@@ -56,6 +63,7 @@ class Resources:
     stack_width: int | None = None
     env_workers: int = 0
     memory: int | None = None
+    jobs: int = 1
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -70,52 +78,44 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
         self.exit_code = 128 + signum
 
 
-def train(
-    jobs: Sequence[Job],
-    report: Callable[[dict[str, Any]], None],
-    resources: Resources,
-    *,
-    logs: Path,
-    lock: int,
-) -> None:
-    """Trains the jobs, stack after stack, in one worker after the other; raises what a worker could not cope with.
+def train(jobs: Sequence[Job], report: Report, resources: Resources, *, logs: Path, lock: int) -> None:
+    """Trains the jobs, several stacks at a time; raises what a worker could not cope with.
 
     Args:
         jobs: the runs.
         report: is told of progress, "run" and "runs" being indices of jobs.
         resources: with what.
-        logs: a folder; the worker works in a folder inside it.
+        logs: a folder; each worker works in a folder inside it.
         lock: descriptor of the experiment's lock; workers inherit it, so it is held until the last of them is gone.
+
+    Raises:
+        Interrupted: a signal came.
+        RlbatchError: a worker could not begin, or reported an error that concerns all runs.
     """
-    stacks = stacks_of(jobs, resources)
-    while stacks:
-        left = [index for stack in stacks for index in stack]
-        folder = logs / jobs[left[0]].config.run_id
-        with storage(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            worker = _Worker(folder, lock)
-        widths = [len(stack) for stack in stacks]
-        worker.say(json.dumps(worker_job([jobs[i] for i in left], widths, lock, resources)))
-        with _signals(worker) as seen:
-            begun, finished = _follow(worker, left, report)
-        if seen:
-            raise Interrupted(seen[0])
-        if not begun:
-            raise RlbatchError(str(worker.log), "the worker ended before it began a run", "the log tells why")
-        again = []
-        for stack in stacks:
-            lost = [index for index in stack if index in begun - finished]
-            if len(lost) == 1:
-                report(_bury(worker, jobs[lost[0]], lost[0]))
-            elif lost:
-                again += [lost[: len(lost) // 2], lost[len(lost) // 2 :]]
-        stacks = again + [stack for stack in stacks if not begun.intersection(stack)]
+    crew = _Crew(jobs, report, resources, logs, lock)
+    waiting = deque(_Stack(stack) for stack in stacks_of(jobs, resources))
+    with _signals(crew):
+        while waiting or crew.active:
+            while waiting and len(crew.active) < resources.jobs and not crew.stopping:
+                crew.start(waiting.popleft())
+            if not crew.active:
+                break
+            waiting.extendleft(crew.hear())
+    if crew.failure is not None:
+        raise crew.failure
+    if crew.signals:
+        raise Interrupted(crew.signals[0])
 
 
 def stacks_of(jobs: Sequence[Job], resources: Resources) -> list[list[int]]:
     """Returns which jobs train together, as indices."""
-    width, memory, device = resources.stack_width, resources.memory, resources.device
-    return plan_stacks([job.config for job in jobs], width=width, memory=memory, device=device)
+    return plan_stacks(
+        [job.config for job in jobs],
+        width=resources.stack_width,
+        memory=resources.memory,
+        device=resources.device,
+        jobs=resources.jobs,
+    )
 
 
 def worker_job(jobs: Sequence[Job], widths: Sequence[int], lock: int, resources: Resources) -> dict[str, Any]:
@@ -147,100 +147,146 @@ def renumbered(message: dict[str, Any], indices: Sequence[int]) -> dict[str, Any
     return told
 
 
-class _Worker:
-    """A worker process and the pipes to it."""
+@dataclass
+class _Stack:
+    """Jobs that train together, as indices, how far they are, and how often a worker died in them."""
 
-    def __init__(self, folder: Path, lock: int) -> None:
-        self.log = folder / "worker.log"
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rlbatch.launch.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=folder,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                text=True,
-                pass_fds=[lock],
-                start_new_session=True,  # a Ctrl-C in the terminal reaches the driver alone
-            )
+    indices: list[int]
+    deaths: int = 0
+    begun: set[int] = field(default_factory=set)
+    finished: set[int] = field(default_factory=set)
 
-    def say(self, line: str) -> None:
-        """Writes a line to the worker, if it still listens."""
-        with contextlib.suppress(BrokenPipeError, ValueError):
-            print(line, file=self.process.stdin, flush=True)
+
+class _Crew:
+    """The workers of one command.
+
+    Attributes:
+        active: worker -> its stack.
+        signals: those that came.
+        failure: what ends the command.
+    """
+
+    def __init__(self, jobs: Sequence[Job], report: Report, resources: Resources, logs: Path, lock: int) -> None:
+        self._jobs, self._report, self._resources, self._logs, self._lock = jobs, report, resources, logs, lock
+        self._inbox: SimpleQueue[tuple[Worker, dict[str, Any] | None]] = SimpleQueue()
+        self.active: dict[Worker, _Stack] = {}
+        self.signals: list[int] = []
+        self.failure: RlbatchError | None = None
+        self._deadline = threading.Timer(_GRACE_S, self.kill)
+        self._deadline.daemon = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no more stacks are started."""
+        return bool(self.signals) or self.failure is not None
+
+    def start(self, stack: _Stack) -> None:
+        """Starts a worker for a stack."""
+        folder = self._logs / self._jobs[stack.indices[0]].config.run_id
+        jobs = [self._jobs[index] for index in stack.indices]
+        try:
+            with storage(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                worker = Worker(folder, self._lock, self._inbox)
+        except RlbatchError as error:
+            self.fail(error)
+            return
+        self.active[worker] = stack
+        worker.say(dumps(worker_job(jobs, [len(jobs)], self._lock, self._resources)))
+
+    def hear(self) -> list[_Stack]:
+        """Takes the next message, if one comes soon, and ends who is silent; returns stacks that must be done again."""
+        for worker in self.active:
+            if time.monotonic() - worker.heard > _STALL_S:
+                worker.hung = True
+                worker.kill()
+        try:
+            worker, message = self._inbox.get(timeout=_TICK_S)
+        except Empty:
+            return []
+        if message is None:
+            return self._after(worker, self.active.pop(worker))
+        stack = self.active[worker]
+        if message["type"] == "error":
+            self.fail(_as_error(message))
+            return []
+        told = renumbered(message, stack.indices)
+        if "run" in told:
+            stack.begun.add(told["run"])
+        if told["type"] == "finished":
+            stack.finished.add(told["run"])
+        self._report(told)
+        return []
+
+    def fail(self, error: RlbatchError) -> None:
+        """Remembers why the command ends, and asks all workers to stop."""
+        self.failure = self.failure or error
+        self.stop()
+
+    def stop(self) -> None:
+        """Asks all workers to stop at the next vector step; who has not after 30 s is ended."""
+        for worker in list(self.active):
+            worker.say("stop")
+        if not self._deadline.is_alive():
+            with contextlib.suppress(RuntimeError):  # it has been started before
+                self._deadline.start()
 
     def kill(self) -> None:
-        """Ends the worker and the processes that step its environments, whatever they are doing."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Ends all workers at once."""
+        for worker in list(self.active):
+            worker.kill()
 
-    def messages(self) -> Iterator[dict[str, Any]]:
-        """Yields what the worker says until it ends."""
-        for line in self.process.stdout or ():
-            yield json.loads(line)
-        self.process.wait()
+    def close(self) -> None:
+        """Sees to it that no worker is left."""
+        self._deadline.cancel()
+        for worker in self.active:
+            worker.close()
 
+    def _after(self, worker: Worker, stack: _Stack) -> list[_Stack]:
+        """Decides what becomes of a stack whose worker has ended; returns what must be done again."""
+        worker.close()
+        lost = [index for index in stack.indices if index not in stack.finished]
+        if self.stopping or not lost:
+            return []
+        if not stack.begun:
+            self.fail(RlbatchError(str(worker.log), "the worker ended before it began a run", "the log tells why"))
+            return []
+        if not stack.deaths and not worker.lacked_memory():
+            return [_Stack(lost, 1)]
+        if len(lost) > 1:
+            return [_Stack(half, 1) for half in (lost[len(lost) // 2 :], lost[: len(lost) // 2])]
+        self._bury(worker, lost[0])
+        return []
 
-def _follow(worker: _Worker, left: list[int], report: Callable[[dict[str, Any]], None]) -> tuple[set[int], set[int]]:
-    """Passes the worker's messages on until it ends; returns the jobs that it began and those that it finished."""
-    begun: set[int] = set()
-    finished: set[int] = set()
-    for message in worker.messages():
-        if message["type"] == "error":
-            raise _as_error(message)
-        told = renumbered(message, left)
-        if "run" in told:
-            begun.add(told["run"])
-            if told["type"] == "finished":
-                finished.add(told["run"])
-        report(told)
-    return begun, finished
-
-
-def _bury(worker: _Worker, job: Job, index: int) -> dict[str, Any]:
-    """Records a run that a worker died in; returns the message that tells of it."""
-    code = worker.process.returncode
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    tail = worker.log.read_text(errors="replace")[-20_000:]
-    result = record_crash(job.folder, job.config, f"its process was {how}" if code < 0 else f"its process {how}", tail)
-    return {"type": "finished", "run": index, "result": result}
+    def _bury(self, worker: Worker, index: int) -> None:
+        """Records a run that its worker died in for good, and tells of it."""
+        job, reason = self._jobs[index], f"its process {worker.how_it_ended()}"
+        evidence = worker.log.read_text(errors="replace")[-20_000:]
+        outcome = "hung" if worker.hung else "out_of_memory" if worker.lacked_memory() else "crashed"
+        result = record_crash(job.folder, job.config, outcome, reason, evidence)
+        self._report({"type": "finished", "run": index, "result": result})
 
 
 @contextlib.contextmanager
-def _signals(worker: _Worker) -> Iterator[list[int]]:
-    """Turns SIGINT, SIGTERM and SIGHUP into a stop: the first asks, the second or 30 s kill. Yields those that came."""
-    seen: list[int] = []
-    deadline = threading.Timer(_GRACE_S, worker.kill)
-    deadline.daemon = True
+def _signals(crew: _Crew) -> Iterator[None]:
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop: the first asks, the second kills."""
 
     def handle(signum: int, _frame: FrameType | None) -> None:
-        seen.append(signum)
-        if len(seen) == 1:
-            worker.say("stop")
-            deadline.start()
+        crew.signals.append(signum)
+        if len(crew.signals) == 1:
+            crew.stop()
             with contextlib.suppress(OSError, RuntimeError):  # the signal may have come within another print
                 print("stopping after this step; once more stops at once", file=sys.stderr, flush=True)
         else:
-            worker.kill()
+            crew.kill()
 
     before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield seen
+        yield
     finally:
-        deadline.cancel()
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        if worker.process.poll() is None:
-            with contextlib.suppress(OSError):
-                worker.process.stdin and worker.process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(_GRACE_S)
-            worker.kill()
-        for pipe in (worker.process.stdin, worker.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        crew.close()
 
 
 def _as_error(message: dict[str, Any]) -> RlbatchError:

@@ -1,4 +1,4 @@
-"""Which runs train together? Those that a stack can hold side by side, as many as fit into memory."""
+"""Which runs train together? Those that a stack can hold side by side, divided so that no core is idle for long."""
 
 from __future__ import annotations
 
@@ -6,36 +6,73 @@ import json
 from collections.abc import Iterator, Sequence
 
 from rlbatch.config import LABEL, SETTINGS, RunConfig, as_dict
+from rlbatch.launch.cost import makespan, stack_seconds
 from rlbatch.launch.estimate import replay_bytes
 
 MAX_WIDTH = 32
 """Most runs of a stack, unless the user says otherwise."""
+
+_WORTH_IT = 0.95
+"""Stacks are divided where everything ends this much earlier, by the cost model."""
+_ABOUT_AS_LONG = 0.9
+"""Stacks that take this part of the longest are divided together with it."""
 
 _STATIC = [name for name, setting in SETTINGS.items() if not setting.stackable and setting.role != LABEL]
 """Settings in which all runs of a stack agree."""
 
 
 def plan_stacks(
-    configs: Sequence[RunConfig], *, width: int | None = None, memory: int | None = None, device: str = "cpu"
+    configs: Sequence[RunConfig],
+    *,
+    width: int | None = None,
+    memory: int | None = None,
+    device: str = "cpu",
+    jobs: int = 1,
 ) -> list[list[int]]:
-    """Returns the stacks: lists of indices into `configs`, each ascending, in the order of their first runs.
+    """Returns the stacks: lists of indices into `configs`, each ascending; those that take longest come first.
 
     Runs of the sb3 engine stand alone. Runs of the stacked engine share a stack if their static settings are equal,
     and on a CPU, where padding costs more than it saves, their batch sizes too. What is too much for one stack is
-    split evenly.
+    split evenly. Stacks are split further while that lets several workers end earlier.
+
+    A pure function: the same arguments give the same plan, and on a CPU no number of a run depends on it.
 
     Args:
         configs: the runs.
-        width: most runs of a stack; None for `MAX_WIDTH`.
-        memory: bytes, of which the replays of a stack may fill half; None for no such limit.
+        width: most runs of a stack; None for `MAX_WIDTH`, and for splits where they pay.
+        memory: bytes, of which the replays of the stacks that train at a time may fill half; None for no such limit.
         device: as asked; auto is the CPU here, since only vector observations are stacked.
+        jobs: stacks that train at a time.
     """
     groups: dict[str, list[int]] = {}
     for index, config in enumerate(configs):
         groups.setdefault(_company(config, index, device), []).append(index)
-    return sorted(
-        stack for group in groups.values() for stack in _split(group, _widest(configs[group[0]], width, memory))
-    )
+    share = None if memory is None else memory // jobs
+    stacks = [part for group in groups.values() for part in _split(group, _widest(configs[group[0]], width, share))]
+    if jobs == 1:
+        return sorted(stacks)
+    seconds = {tuple(stack): stack_seconds([configs[index] for index in stack]) for stack in stacks}
+    if width is None:
+        seconds = _divided(configs, seconds, jobs)
+    return [list(stack) for stack in sorted(seconds, key=lambda stack: (-seconds[stack], stack))]
+
+
+def _divided(
+    configs: Sequence[RunConfig], seconds: dict[tuple[int, ...], float], jobs: int
+) -> dict[tuple[int, ...], float]:
+    """Returns the stacks with the seconds they take, the longest halved as long as everything ends earlier by that."""
+    while seconds:
+        longest = max(seconds.values())
+        finer: dict[tuple[int, ...], float] = {}
+        for stack, spent in seconds.items():
+            middle = len(stack) // 2 if spent > _ABOUT_AS_LONG * longest else 0
+            for part in (stack[:middle], stack[middle:]):
+                if part:
+                    finer[part] = stack_seconds([configs[index] for index in part]) if middle else spent
+        if makespan(list(finer.values()), jobs) > _WORTH_IT * makespan(list(seconds.values()), jobs):
+            break
+        seconds = finer
+    return seconds
 
 
 def _company(config: RunConfig, index: int, device: str) -> str:

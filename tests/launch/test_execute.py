@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from queue import SimpleQueue
 from typing import Any
 
 import psutil
@@ -23,7 +23,8 @@ from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
 from rlbatch.launch import Interrupted, execute, local
 from rlbatch.launch.estimate import replay_bytes
-from rlbatch.results import RunFolder
+from rlbatch.launch.process import Worker
+from rlbatch.results import RunFolder, find_runs
 from rlbatch.training.randomness import episode_seed
 
 EXECUTE = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
@@ -205,22 +206,41 @@ def test_a_run_that_kills_its_worker_is_found_and_its_stack_mates_finish(tmp_pat
     assert [o.result["outcome"] for o in outcomes] == ["ok", "crashed", "ok"]
     assert outcomes[1].result["reason"] == "its process ended with exit code 7"
     assert outcomes[1].folder.error_path.exists()
-    assert [o.result["attempts"] for o in outcomes] == [2, 3, 3]  # a stack of three, then of one and of two, then alone
+    # a stack of three, the same once more, then of one and of two, then alone
+    assert [o.result["attempts"] for o in outcomes] == [3, 4, 4]
     assert sorted(m["run"] for m in told if m["type"] == "finished") == [0, 1, 2]
 
 
-def test_a_worker_that_is_gone_leaves_the_runs_that_had_begun_and_not_finished(tmp_path: Path) -> None:
-    said = [
-        {"type": "device", "device": "cpu"},
-        *({"type": "started", "run": run} for run in (0, 1, 2)),
-        {"type": "tick", "runs": [0, 1, 2], "timesteps": 9},
-        {"type": "finished", "run": 1, "result": {}},
-    ]
+def weights_and_rows(experiment: Experiment) -> dict[str, Any]:
+    """What the runs of an experiment say, clocks and costs aside."""
+    told: dict[str, Any] = {}
+    for run in find_runs(experiment.path):
+        clocks = ("seconds", "cost/")
+        rows = [{tag: v for tag, v in row.items() if not tag.startswith(clocks)} for row in run.rows()]
+        told[str(run.path.relative_to(experiment.path))] = rows, run.policy_path.read_bytes()
+    return told
+
+
+def test_what_comes_out_does_not_depend_on_the_plan(tmp_path: Path) -> None:
+    planned = plan(seeds=(0, 1, 2), engine="stacked")
     told: list[dict[str, Any]] = []
-    worker: Any = SimpleNamespace(messages=lambda: iter(said))
-    begun, finished = local._follow(worker, [4, 6, 7, 9], told.append)
-    assert (begun, finished) == ({4, 6, 7}, {6})
-    assert [m.get("run", m.get("runs")) for m in told] == [None, 4, 6, 7, [4, 6, 7], 6]
+    several, one = Experiment(tmp_path / "several"), Experiment(tmp_path / "one")
+    execute(planned, several, told.append, stack_width=1, jobs=3)
+    kinds = [message["type"] for message in told]
+    assert kinds.index("finished") > [i for i, kind in enumerate(kinds) if kind == "started"][1]  # side by side
+    execute(planned, one, ignore, jobs=1)
+    assert len(weights_and_rows(one)) == 3
+    assert weights_and_rows(several) == weights_and_rows(one)
+
+
+def test_a_run_that_hangs_is_ended_and_its_stack_mates_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_STALL_S", 5.0)
+    victim = episode_seed(1, "episode", 0)
+    settings = {"env_kwargs": {"how": "hang", "at": 3, "seed": victim}, "total_timesteps": 150, "engine": "stacked"}
+    experiment = Experiment(tmp_path / "e")
+    outcomes = execute(plan("Probe/Broken-v0", seeds=(0, 1), **settings), experiment, ignore, modules=["probes"])
+    assert [o.result["outcome"] for o in outcomes] == ["ok", "hung"]
+    assert outcomes[1].result["reason"] == "its process made no progress and was ended"
 
 
 def test_stacks_are_narrower_where_their_replays_would_fill_more_than_half_of_the_memory(
@@ -235,7 +255,7 @@ def test_stacks_are_narrower_where_their_replays_would_fill_more_than_half_of_th
     cards = [{"device": "cpu", "memory_mb": None}, {"device": "cuda:0", "memory_mb": 1}, {"device": "cuda:1"}]
     monkeypatch.setattr(EXECUTE, "probe_devices", lambda: {"devices": cards})
     runs = [run.config for run in plan(seeds=tuple(range(12)), engine="stacked")]
-    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "auto", None)] == [3, 3, 3, 3]
+    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "auto", None, 1)] == [3, 3, 3, 3]
     assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cpu", 2)] == [2] * 6
     assert (EXECUTE.free_memory("cuda"), EXECUTE.free_memory("cuda:0")) == (2**20, 2**20)
     assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cuda", None)] == [12]
@@ -276,7 +296,7 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(tmp_path: Path)
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
-        execute(runs, experiment, interrupt)
+        execute(runs, experiment, interrupt, jobs=1)
     assert caught.value.exit_code == 130
     assert sorted(experiment.statuses().values()) == ["ok", "partial"]
     for row in experiment.run(runs[1].config).rows():
@@ -291,12 +311,15 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(tmp_path: Path)
 
 def test_the_lock_is_held_until_the_last_worker_is_gone(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path / "e")
+    inbox: SimpleQueue[Any] = SimpleQueue()
     with experiment.lock() as descriptor:
-        worker = local._Worker(tmp_path, descriptor)
+        worker = Worker(tmp_path, descriptor, inbox)
     assert experiment.locked()
-    worker.process.kill()
-    worker.process.communicate()
+    worker.kill()
+    assert inbox.get(timeout=20) == (worker, None)
     assert not experiment.locked()
+    assert worker.how_it_ended() == "was killed by SIGKILL"
+    worker.close()
 
 
 def test_a_killed_driver_takes_its_worker_along_and_the_same_command_finishes(tmp_path: Path) -> None:

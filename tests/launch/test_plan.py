@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlbatch.config import SETTINGS, RunConfig
+from rlbatch.launch.cost import makespan, stack_seconds
 from rlbatch.launch.estimate import replay_bytes
 from rlbatch.launch.plan import MAX_WIDTH, plan_stacks
 
@@ -106,6 +107,45 @@ def test_stacks_come_in_the_order_of_their_first_runs() -> None:
     assert plan_stacks(runs, device="cuda") == [[0, 1, 2, 3, 4, 5]]
 
 
+def test_a_stack_is_divided_where_another_worker_would_be_idle() -> None:
+    assert plan_stacks(seeds(32), jobs=1) == [list(range(32))]
+    assert sorted(plan_stacks(seeds(32), jobs=2)) == [list(range(16)), list(range(16, 32))]
+    assert sorted(map(len, plan_stacks(seeds(32), jobs=4))) == [8] * 4
+    assert [len(stack) for stack in plan_stacks(seeds(32), jobs=2, width=32)] == [32]  # as the user says
+    brief = {"total_timesteps": 300, "n_evaluations": 1, "n_eval_episodes": 1}
+    assert plan_stacks(seeds(2, **brief), jobs=2) == [[0, 1]]  # starting a process would cost more
+
+
+def test_what_takes_longest_comes_first_if_several_train_at_a_time() -> None:
+    runs = [dqn(batch_size=batch, seed=seed, learning_starts=512) for batch in (8, 512, 64) for seed in range(4)]
+    assert {runs[index].batch_size for index in plan_stacks(runs, jobs=2)[0]} == {512}
+    seconds = [stack_seconds([runs[index] for index in stack]) for stack in plan_stacks(runs, jobs=2)]
+    assert seconds == sorted(seconds, reverse=True)
+
+
+def test_stacks_that_train_at_a_time_share_the_memory() -> None:
+    runs = seeds(12, total_timesteps=1000)
+    one = replay_bytes(runs[0])
+    assert [len(stack) for stack in plan_stacks(runs, memory=2 * 2 * 3 * one, jobs=2)] == [3] * 4
+
+
+def test_the_end_of_jobs_on_cores_is_that_of_the_last_one() -> None:
+    assert makespan([3.0, 5.0, 2.0], 1) == 10.0
+    assert makespan([3.0, 5.0, 2.0], 2) == 5.0
+    assert makespan([3.0, 5.0, 4.0], 2) == 7.0
+    assert makespan([3.0], 8) == 3.0
+
+
+def test_more_work_takes_longer_and_company_makes_a_run_cheaper() -> None:
+    one = stack_seconds(seeds(1))
+    assert one < stack_seconds(seeds(32)) < 32 * one
+    for more in ({"batch_size": 256}, {"total_timesteps": 100_000}, {"net_arch": [256, 256]}, {"n_evaluations": 80}):
+        assert stack_seconds([dqn(**{"learning_starts": 256, **more})]) > stack_seconds([dqn(learning_starts=256)])
+    sac = RunConfig.build(env_id="Pendulum-v1", algo="sac", batch_size=32, net_arch=(64, 64))
+    assert stack_seconds([sac]) > one
+    assert stack_seconds([replace(sac, engine="sb3")]) > stack_seconds([sac])
+
+
 RUNS = st.lists(
     st.builds(
         dqn,
@@ -130,6 +170,9 @@ def test_every_run_is_in_one_stack_of_runs_that_fit_together(
     assert sorted(index for stack in stacks for index in stack) == list(range(len(runs)))
     assert all(stack == sorted(stack) for stack in stacks)
     assert [stack[0] for stack in stacks] == sorted(stack[0] for stack in stacks)
+    several = plan_stacks(runs, width=width, device=device, jobs=3)
+    assert sorted(index for stack in several for index in stack) == list(range(len(runs)))
+    assert several == plan_stacks(runs, width=width, device=device, jobs=3)
     most = width or MAX_WIDTH
     sizes: dict[Any, list[int]] = {}
     for stack in stacks:
