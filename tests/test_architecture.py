@@ -19,6 +19,7 @@ FLOORS: list[set[str]] = [
     {"presets"},
     {"curves", "events", "rows"},
     {"results"},
+    {"frames"},
     {"experiment"},
     {"grid", "recorder", "training"},
     {"launch"},
