@@ -26,9 +26,10 @@ from rlbatch.results import GOOD_OUTCOMES
 def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mapping[str, Any]) -> None:
     """Prints what will be done: as JSON, or in words, with every setting and its origin if `verbose`."""
     configs = [run.config for run in planned]
-    cost = estimate(configs, stacks_here(configs, given["device"], given["stack_width"], given["jobs"]))
+    jobs = given["jobs"] or default_jobs(given["device"])
+    cost = estimate(configs, stacks_here(configs, given["device"], given["stack_width"], jobs), jobs)
     left = left_to_do(planned, experiment, given["retry_failed"])
-    stacks = stacks_here([configs[index] for index in left], given["device"], given["stack_width"], given["jobs"])
+    stacks = stacks_here([configs[index] for index in left], given["device"], given["stack_width"], jobs)
     if given["as_json"]:
         runs = [{"run_id": c.run_id, "status": experiment.run(c).status(), "config": as_dict(c)} for c in configs]
         told = {"folder": str(experiment.path), "cost": vars(cost), "stacks": [[left[i] for i in s] for s in stacks]}
@@ -43,7 +44,7 @@ def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mappi
         f"replay memory {size(cost.replay_bytes)}, about {size(cost.disk_bytes)} on disk"
     )
     if given["dry_run"] and stacks:
-        click.echo(f"  {stacks_line(stacks, given['jobs'] or default_jobs(given['device']))}")
+        click.echo(f"  {stacks_line(stacks, jobs)}")
     finished = sum(experiment.run(config).result() is not None for config in configs)
     before = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
     click.echo(f"  into {experiment.path}{before}")

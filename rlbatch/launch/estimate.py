@@ -31,7 +31,7 @@ class Estimate:
         eval_episodes: of evaluation, all runs together.
         updates: optimiser steps, all runs together.
         samples: transitions drawn from replay, all runs together.
-        replay_bytes: memory of the replays of the largest stack; stacks follow one another.
+        replay_bytes: memory of the replays of the largest stacks that train at a time.
         disk_bytes: about what the folders will take.
     """
 
@@ -44,15 +44,16 @@ class Estimate:
     disk_bytes: int
 
 
-def estimate(configs: Sequence[RunConfig], stacks: Sequence[Sequence[int]]) -> Estimate:
-    """Returns what the runs will cost together; `stacks` are indices of those that train at the same time."""
+def estimate(configs: Sequence[RunConfig], stacks: Sequence[Sequence[int]], jobs: int = 1) -> Estimate:
+    """Returns what the runs will cost together; `stacks` are indices of runs, and `jobs` stacks train at a time."""
+    replays = sorted((sum(replay_bytes(configs[i]) for i in stack) for stack in stacks), reverse=True)
     return Estimate(
         runs=len(configs),
         env_steps=sum(c.total_timesteps for c in configs),
         eval_episodes=sum((c.n_evaluations + 1) * c.n_eval_episodes for c in configs),
         updates=sum(count_updates(c) for c in configs),
         samples=sum(count_updates(c) * c.batch_size for c in configs),
-        replay_bytes=max((sum(replay_bytes(configs[i]) for i in stack) for stack in stacks), default=0),
+        replay_bytes=sum(replays[:jobs]),
         disk_bytes=sum(_disk_bytes(c) for c in configs),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,12 +179,31 @@ def test_dry_run_writes_nothing_and_foretells_what_the_run_will_do(train: Call, 
     ],
 )
 def test_dry_run_foretells_the_stacks(words: tuple[str, ...], stacks: list[Any], line: str, train: Call) -> None:
-    words = ("--seeds", "5", "--dry-run", *(words if "--engine" in words else (*words, "--engine", "stacked")))
+    words = (
+        "--seeds",
+        "5",
+        "--dry-run",
+        "--jobs",
+        "1",
+        *(words if "--engine" in words else (*words, "--engine", "stacked")),
+    )
     told = json.loads(train(*words, "--json").out)
     assert told["stacks"] == stacks
     by_engine = {"sb3": 300 * 52, "stacked": 300 * 44 * max(map(len, stacks))}
     assert told["cost"]["replay_bytes"] == by_engine[told["runs"][0]["config"]["engine"]]
     assert line in [shown.strip() for shown in train(*words).out.splitlines()]
+
+
+def test_dry_run_foretells_how_many_stacks_train_at_a_time_and_their_memory(train: Call) -> None:
+    words = ("--seeds", "5", "--dry-run", "--stack-width", "2", "--engine", "stacked")
+    for jobs, at_a_time, together in (
+        ("1", "one after the other", 2),
+        ("2", "2 at a time", 4),
+        ("9", "3 at a time", 5),
+    ):
+        assert f"2 stacks of 2 runs, 1 stack of 1 run, {at_a_time}" in train(*words, "--jobs", jobs).out
+        told = json.loads(train(*words, "--jobs", jobs, "--json").out)
+        assert told["cost"]["replay_bytes"] == 300 * 44 * together
 
 
 def test_dry_run_foretells_the_stacks_of_what_is_left(finished: Path, train: Call) -> None:
@@ -205,9 +225,10 @@ def test_stack_width_and_workers_reach_the_workers_and_no_id(
         raise ZeroDivisionError  # instead of training
 
     monkeypatch.setattr(local, "train", see)
-    for words in ((), ("--stack-width", "7", "--env-workers", "3", "--device", "cpu")):
+    for words in ((), ("--stack-width", "7", "--env-workers", "3", "--device", "cpu", "--jobs", "5")):
         assert train("--seeds", "4", *words).code == 1
-    assert [(r.stack_width, r.env_workers, r.device) for r in asked] == [(None, 0, "auto"), (7, 3, "cpu")]
+    found = [(r.stack_width, r.env_workers, r.device, r.jobs) for r in asked]
+    assert found == [(None, 0, "auto", len(os.sched_getaffinity(0))), (7, 3, "cpu", 5)]
     assert len(yaml.safe_load(Path(FOLDER, "experiment.yaml").read_text())["plans"]) == 1
 
 
