@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rlbatch.errors import InputError, nearest
-from rlbatch.values import Check, Choice, Either, Integer, Real, boolean, ent_coef, layers, mapping, text
+from rlbatch.values import SEED, Check, Choice, Either, Integer, Real, boolean, ent_coef, layers, mapping, text
 
 ALGORITHMS = ("dqn", "sac")
 IDENTITY, LABEL, OUTSIDE = "identity", "label", "outside"
@@ -65,7 +65,7 @@ class RunConfig:
     env_kwargs: dict[str, Any] = _setting(mapping, {}, "", "arguments of gymnasium.make")
     env_backend: str = _setting(Choice(("gymnasium",)), "gymnasium", "", "who steps the environment")
     algo: str = _setting(Choice(ALGORITHMS), None, "", "dqn (Discrete actions) or sac (Box actions)")
-    seed: int = _setting(Integer(0, 2**32 - 1), 0, "", "seed of every random draw of the run", stackable=True)
+    seed: int = _setting(SEED, 0, "", "seed of every random draw of the run", stackable=True)
     total_timesteps: int = _setting(Integer(1, 10**12), 50_000, "env steps", "training budget, over all environments")
     n_envs: int = _setting(Integer(1, 4096), 1, "environments", "environments that feed one run")
 
