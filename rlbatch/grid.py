@@ -1,7 +1,7 @@
 """Which runs did the user ask for? Turns settings into resolved `RunConfig`s and says where each value came from.
 
-Precedence: command line > file > preset > default. On the result the design (`match`) sets the update schedule and the rule
-(`lr_rule`) the optimiser, for each batch size.
+Precedence: command line > file > preset > default. On the result the design (`match`) sets the update schedule and the
+rule (`lr_rule`) the optimiser, for each batch size.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class _Builder:
 
     def _value(self, event: yaml.Event, place: Place) -> Any:
         self._check(event, place)
-        self._document.lines.setdefault(place, (event.start_mark.line + 1, event.start_mark.column + 1))
+        self._document.lines.setdefault(place, _start(event))
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -156,7 +156,7 @@ class _Builder:
             if key in content:
                 before = self._document.lines[here][0]
                 raise self._error(event, f"{key!r} stands twice, before in line {before}", "keep one of them")
-            self._document.lines[here] = (event.start_mark.line + 1, event.start_mark.column + 1)
+            self._document.lines[here] = _start(event)
             content[key] = None
             content[key] = self._value(self._next(), here)
         return content
@@ -166,8 +166,8 @@ class _Builder:
         self._values += 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise self._error(event, "holds an anchor or alias (& or *)", "write the value out, or quote the text")
-        if getattr(event, "tag", None):
-            raise self._error(event, f"holds the tag {event.tag!r}", "tags are not allowed")
+        if tag := getattr(event, "tag", None):
+            raise self._error(event, f"holds the tag {tag!r}", "tags are not allowed")
         if len(place) > MAX_DEPTH:
             raise self._error(event, f"is nested more than {MAX_DEPTH} deep")
         if self._values > MAX_VALUES:
@@ -200,8 +200,13 @@ class _Builder:
         return value
 
     def _error(self, event: yaml.Event, what: str, hint: str = "") -> InputError:
-        mark = event.start_mark
-        return InputError(f"{self._document.name}:{mark.line + 1}:{mark.column + 1}", what, hint)
+        line, column = _start(event)
+        return InputError(f"{self._document.name}:{line}:{column}", what, hint)
+
+
+def _start(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
 
 
 def _kind_for_others(text: str) -> str:
