@@ -22,9 +22,10 @@ _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
 
 COMMANDS = {
     "train": "Train one run or all combinations of several batch sizes and seeds.",
+    "run": "Train what is missing of an experiment file, or foretell it.",
     "status": "Show what an experiment folder holds: done, partial, failed, planned.",
-    "show": "Show one run: its result and where each value of its config came from.",
-    "list": "List environments, presets or runs.",
+    "show": "Show a run with where each setting came from, or the plan of an experiment file.",
+    "list": "List environments, presets, experiments or runs.",
     "tensorboard": "Look at the curves of a folder in TensorBoard, on this machine only.",
     "evaluate": "Repeat a run's last evaluation from its saved weights, or play new episodes.",
     "export": "Write a run's policy as a Stable-Baselines3 .zip.",

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rlbatch.config import SETTINGS
 from rlbatch.errors import InputError, RlbatchError
-from rlbatch.experiment import NAME
+from rlbatch.experiment import NAME, Declared
 from rlbatch.experiment_file.analysis import declared_analysis
 from rlbatch.experiment_file.points import Point, points
 from rlbatch.grid import PlannedRun, merged, resolve
@@ -37,6 +38,11 @@ class ExperimentFile:
     planned: list[PlannedRun]
     analysis: dict[str, Any]
 
+    def declared(self) -> Declared:
+        """Returns what the experiment's folder keeps of the file."""
+        also = {run.config.run_id: run.also for run in self.planned if run.also}
+        return Declared([run.config for run in self.planned], also, self.document.text, self.analysis)
+
 
 def load(path: Path) -> ExperimentFile:
     """Reads an experiment file and plans its runs; raises like `plan`."""
@@ -58,6 +64,8 @@ def plan(document: Document) -> ExperimentFile:
 def relocate(error: RlbatchError, document: Document, point: Point) -> NoReturn:
     """Raises the error again so that it names the setting's line in the file, in the file's words.
 
+    An error about something else than a setting, such as a folder, is raised as it is.
+
     Args:
         error: names a field, or the option of a command line.
         document: the file.
@@ -65,6 +73,8 @@ def relocate(error: RlbatchError, document: Document, point: Point) -> NoReturn:
     """
     option = error.where.split(" ")[0]
     field = _OPTIONS.get(option, option.removeprefix("--").replace("-", "_"))
+    if field not in SETTINGS:
+        raise error
     env_id, place = point.get("env_id", ("", ("envs",)))
     parts = [field] if field != "env_id" else []
     if field in point:

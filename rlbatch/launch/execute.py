@@ -18,7 +18,7 @@ import psutil
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError, TemporaryError
-from rlbatch.experiment import Experiment
+from rlbatch.experiment import Declared, Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import local
 from rlbatch.launch.estimate import replay_bytes
@@ -61,11 +61,12 @@ def execute(
     env_workers: int = 0,
     retry_failed: bool = False,
     argv: Sequence[str] = (),
+    declared: Declared | None = None,
 ) -> list[Outcome]:
     """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
 
     Args:
-        planned: the runs, from `grid.expand`.
+        planned: the runs, from `grid` or an experiment file.
         experiment: the folder they belong to.
         report: is told of progress.
         device: as asked; see `check_device`.
@@ -74,6 +75,7 @@ def execute(
         env_workers: processes that step the environments of a stack; 0 for none.
         retry_failed: train failed runs again (never diverged ones).
         argv: the command, for the record.
+        declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
 
     Raises:
         InputError, RefusedError: see `check`.
@@ -83,7 +85,10 @@ def execute(
     check(planned, experiment, device, stack_width)
     argv = without_secrets(argv)
     with experiment.lock() as lock:
-        experiment.add_plan([run.config for run in planned], argv)
+        if declared is None:
+            experiment.add_plan([run.config for run in planned], argv)
+        else:
+            experiment.replace_plan(declared, argv)
         todo = left_to_do(planned, experiment, retry_failed)
         if todo:
             made = provenance(argv, modules)
