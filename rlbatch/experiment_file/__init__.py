@@ -14,9 +14,11 @@ from rlbatch.config import SETTINGS
 from rlbatch.errors import InputError, RlbatchError
 from rlbatch.experiment import NAME, Declared
 from rlbatch.experiment_file.analysis import declared_analysis
-from rlbatch.experiment_file.points import Point, points
+from rlbatch.experiment_file.points import Point, points, settings_of
 from rlbatch.grid import PlannedRun, merged, resolve
 from rlbatch.strict_yaml import Document, read
+
+__all__ = ["ExperimentFile", "load", "plan", "relocate", "settings_of"]
 
 _OPTIONS = {"--env": "env_id", "--steps": "total_timesteps"}
 """How errors meant for a command line name a field, where it is not just --field."""
