@@ -105,7 +105,7 @@ class Experiment:
             "also": {run_id: [dict(labels) for labels in more] for run_id, more in declared.also.items()},
             "analysis": analysis,
             "analysis_hash": _hash(analysis),
-            "file": _Text(declared.text),
+            "file": declared.text,
         }
         plans = self._plans()
         kept = ("hash", "analysis_hash", "file")
@@ -253,10 +253,6 @@ def _is_plan(plan: Any) -> bool:
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Text(str):
-    """A text of several lines, written as such."""
-
-
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # either has the same interface
     """Writes plain data only."""
 
@@ -265,4 +261,9 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
-_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|"))
+def _represent(dumper: Any, text: str) -> Any:
+    """Writes a text of several lines as such."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent)

@@ -6,6 +6,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+from rlbatch.cli.options import checked_path
 from rlbatch.errors import InputError, nearest
 
 _ENDINGS = (".yaml", ".yml")
@@ -27,17 +28,14 @@ def known() -> dict[str, Path]:
 
 def is_experiment(word: str) -> bool:
     """Tells whether a word means an experiment file and not a folder: by its ending, or as a name that is known."""
-    return word.endswith(_ENDINGS) or (not Path(word).is_dir() and word in known())
+    return word.endswith(_ENDINGS) or (word in known() and not Path(word).is_dir())
 
 
 def find(word: str) -> Path:
     """Returns the file that a command line names by path or by name; raises InputError."""
-    path = Path(word)
-    try:
-        if path.exists() and not path.is_dir():  # what is no regular file is told when it is read
-            return path
-    except OSError as error:
-        raise InputError("FILE", f"{word!r} cannot be used: {error.strerror}") from error
+    path = checked_path(word, "FILE")
+    if path.exists() and not path.is_dir():  # what is no regular file is told when it is read
+        return path
     names = known()
     if word in names:
         return names[word]

@@ -13,7 +13,7 @@ import click
 
 from rlbatch.cli.forecast import as_json, forecast_lines, foresee
 from rlbatch.cli.output import duration, echo_json, echo_table, number, plural
-from rlbatch.cli.table import arm_labels
+from rlbatch.cli.table import arm_labels, arm_text
 from rlbatch.cli.task import Task
 from rlbatch.config import SETTINGS, RunConfig, as_dict
 from rlbatch.designs import replay_ratio
@@ -135,9 +135,11 @@ def conclude(outcomes: Sequence[Outcome], task: Task, given: Mapping[str, Any]) 
     if len(outcomes) > _MOST_LINES:
         _arms_table(outcomes)
     else:
-        several = len({o.planned.config.env_id for o in outcomes}) > 1
+        arms = {o.planned.config.arm_id: o.planned.config for o in outcomes}
+        headings, labels = arm_labels(list(arms.values()))
+        names = {arm_id: arm_text(headings, label) for arm_id, label in zip(arms, labels, strict=True)}
         for outcome in outcomes:
-            click.echo(result_line(outcome, with_env=several))
+            click.echo(result_line(outcome, names[outcome.planned.config.arm_id]))
     bad = [o for o in outcomes if o.result["outcome"] not in GOOD_OUTCOMES]
     if bad:
         click.echo(
@@ -167,12 +169,11 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def result_line(outcome: Outcome, *, with_env: bool = False) -> str:
-    """Returns one line that says how a run ended, its environment first if asked for."""
-    config, result = outcome.planned.config, outcome.result
+def result_line(outcome: Outcome, arm: str) -> str:
+    """Returns one line that says how a run of the named arm ended."""
+    result = outcome.result
     final = result["final"]
-    env = f"{config.env_id} " if with_env else ""
-    parts = [f"{env}batch {config.batch_size} seed {config.seed}: {result['outcome']}"]
+    parts = [f"{arm} seed {outcome.planned.config.seed}: {result['outcome']}"]
     if result["outcome"] != "ok":
         parts.append(printable(result["reason"]))
     parts.append(f"return {number(final['return_mean'])}")

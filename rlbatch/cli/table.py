@@ -78,6 +78,12 @@ def arm_labels(arms: Sequence[RunConfig]) -> tuple[list[str], list[tuple[str, ..
     return [_HEADINGS.get(name, name) for name in names], labels
 
 
+def arm_text(headings: Sequence[str], label: Sequence[str]) -> str:
+    """Returns what tells an arm from the others in a line: `Pendulum-v1 batch 32 lr 0.001`."""
+    named = zip(headings, label, strict=True)
+    return " ".join(value if heading == _HEADINGS["env_id"] else f"{heading} {value}" for heading, value in named)
+
+
 def arms_table(headings: Sequence[str], arms: Sequence[Arm], *, width: int, height: int) -> Group:
     """Returns a table with one line per arm.
 

@@ -381,7 +381,7 @@ COMMANDS = [
     ),
     (("show", LONG), ("xxx", "File name too long")),
     (("list",), ("kind", "is missing")),
-    (("list", "foo"), ("'foo'", "allowed: envs, presets, runs")),
+    (("list", "foo"), ("'foo'", "allowed: envs, presets, experiments, runs")),
     (("list", "env"), ("'env'", "did you mean envs?")),
     (("list", "envs", "x"), ("folder", "'x'", "leave it out")),
     (("list", "presets", "x"), ("folder", "'x'", "leave it out")),
@@ -502,7 +502,7 @@ def test_what_is_refused_for_safety_is_one_line_exit_5_and_nothing_written(
         (("status", "nosuch"), "nosuch", "holds no experiment", "rlbatch train makes one", 2),
         (("status", "kept/newer"), "kept/newer/experiment.yaml", "schema 1", "", 5),
         (("show", "nosuch"), "nosuch", "is not a run folder", "rlbatch list runs", 2),
-        (("list", "foo"), "list", "'foo' cannot be listed", "allowed: envs, presets, runs", 2),
+        (("list", "foo"), "list", "'foo' cannot be listed", "allowed: envs, presets, experiments, runs", 2),
         (("evaluate", "nosuch", "--episodes", "0"), "--episodes", "0 is out of range", "", 2),
     ],
 )
