@@ -74,8 +74,10 @@ def _check_field(document: Document, key: str, place: Place, known: tuple[str, .
     if key in _SETTABLE:
         return
     hint = f"did you mean {_ELSEWHERE[key]}?" if key in _ELSEWHERE else nearest(key, known)
+    others = [name for name in known if name in _OWN_KEYS]
+    hint = hint or (f"beside settings there are {', '.join(others)}" if others else "only settings can be overridden")
     what = "cannot be set there" if key in (*_OWN_KEYS, "seed", "env_id") else "is not a setting"
-    raise InputError(document.where(place), f"{key} {what}", hint or "rlbatch train --dry-run -v lists all settings")
+    raise InputError(document.where(place), f"{key} {what}", hint)
 
 
 def _environments(document: Document) -> list[tuple[str, Place]]:
@@ -89,8 +91,7 @@ def _environments(document: Document) -> list[tuple[str, Place]]:
     for env_id, place in found:
         if not isinstance(env_id, str) or not env_id:
             raise InputError(document.where(place), f"envs: {env_id!r} is not an environment id")
-        if names.count(env_id) > 1:
-            raise InputError(document.where(place), f"envs: {env_id} stands twice")
+    _check_distinct(document, "envs", found)
     if not found:
         raise InputError(document.where(("envs",)), "envs: is empty, so there is no run")
     for env_id in document.content.get("overrides", {}):
@@ -157,7 +158,7 @@ def _listed_seeds(document: Document, part: Any, place: Place) -> list[tuple[Any
 def _check_distinct(document: Document, field: str, found: list[tuple[Any, Place]]) -> None:
     values = [value for value, _ in found]
     if len(values) > 1 and len(set(map(repr, values))) < len(values):
-        value, place = next(pair for i, pair in enumerate(found) if pair[0] in values[:i])
+        value, place = next(pair for i, pair in enumerate(found) if repr(pair[0]) in map(repr, values[:i]))
         raise InputError(document.where(place), f"{field}: {value} stands twice")
 
 
