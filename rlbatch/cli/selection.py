@@ -54,7 +54,10 @@ def _own(run: PlannedRun, field: str) -> list[Any]:
 
 def _values(field: str, raw: Any) -> list[Any]:
     """Returns the typed values that are wanted; raises InputError."""
-    span = seed_range(raw) if field == "seed" and isinstance(raw, str) else None
+    try:
+        span = seed_range(raw) if field == "seed" and isinstance(raw, str) else None
+    except ValueError as error:
+        raise InputError("--only", f"{field}: {error}") from error
     if span is not None:
         return list(span)
     listed = SETTINGS[field].check is layers
