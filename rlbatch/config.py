@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -181,12 +182,12 @@ class RunConfig:
             typed["gradient_steps"] = typed["train_freq"] * typed["n_envs"]
         return cls(**typed)
 
-    @property
+    @functools.cached_property
     def arm_id(self) -> str:
         """16 hex digits that name what is compared: the run without its seed."""
         return _digest({name: value for name, value in identity(self).items() if name != "seed"})
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """16 hex digits that name the run: SHA-256 of the canonical JSON of its identity fields."""
         return _digest(identity(self))

@@ -104,7 +104,7 @@ def _counts(task: Task, forecast: Forecast) -> str:
     kinds = {"ok": "done", "diverged": "done", "planned": "to do", "partial": "partial"}
     states = Counter(kinds.get(status, "failed") for status in forecast.statuses)
     arms = len({run.config.arm_id for run in task.planned})
-    told = ", ".join(f"{states[kind]} {kind}" for kind in ("done", "partial", "to do", "failed") if states[kind])
+    told = ", ".join(f"{states[kind]:,} {kind}" for kind in ("done", "partial", "to do", "failed") if states[kind])
     return f"{plural(len(task.planned), 'run')} in {plural(arms, 'arm')}: {told}"
 
 

@@ -68,10 +68,10 @@ def _check_arm(value: Any, what: str, where: str, planned: Sequence[PlannedRun])
             typed = check_value(field, given)
         except InputError as error:
             raise InputError(where, f"{what}: {field}: {error.what}", error.hint) from error
-        known = {getattr(run.config, field) for run in planned if not isinstance(given, dict)}
-        known |= {labels[field] for run in planned for labels in run.also if field in labels}
+        known = [getattr(run.config, field) for run in planned]
+        known += [labels[field] for run in planned for labels in run.also if field in labels]
         if typed not in known:
-            values = ", ".join(map(str, sorted(known, key=str)))
+            values = ", ".join(dict.fromkeys(map(str, known)))
             raise InputError(where, f"{what}: no run has {field}: {given}", f"the runs have {values}")
 
 

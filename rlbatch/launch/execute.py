@@ -190,10 +190,9 @@ def _check_same(folder: RunFolder, run: PlannedRun, experiment: Experiment) -> N
         return
     if not folder.exists() and any(folder.path.iterdir()):
         raise RefusedError(where, "holds files but no config.json", "move them away")
-    ids = [folder.record()["run_id"]] if folder.exists() else []
     result = folder.result()
-    ids += [result["run_id"]] if result is not None else []
-    if any(run_id != run.config.run_id for run_id in ids):
+    others = folder.exists() and not folder.holds(run.config)
+    if others or (result is not None and result["run_id"] != run.config.run_id):
         raise RefusedError(where, "holds another run", "use another --name")
 
 
@@ -211,7 +210,7 @@ def _outcome(folder: RunFolder, run: PlannedRun, new: bool, modules: Sequence[st
     result = folder.result()
     if result is None:
         raise TemporaryError(str(folder.path), "has no result", "run the same command again")
-    made = folder.record().get("provenance")
+    made = folder.record().get("provenance") if modules else None
     known = made.get("modules", {}) if isinstance(made, dict) else {}
     changed = tuple(name for name in modules if not new and name in known and known[name] != file_hash(name))
     return Outcome(run, folder, result, new, changed)
