@@ -18,9 +18,7 @@ Listing = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument(
-    "kind", metavar="envs|presets|experiments|runs", type=types.word("envs", "presets", "experiments", "runs")
-)
+@click.argument("kind", metavar="|".join(_KINDS), type=types.word(*_KINDS))
 @click.argument("folder", required=False, type=types.Parsed("folder", str, "dir"))
 @options.output_options
 def command(kind: str, folder: str | None, as_json: bool) -> None:
