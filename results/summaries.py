@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import math
 import sys
 import textwrap
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from scipy import stats
 
 from rlbatch.config import as_dict
 from rlbatch.environments import listed
 from rlbatch.errors import RlbatchError
 from rlbatch.results import find_runs
+from rlbatch.strict_yaml import read
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -32,8 +31,6 @@ Row = dict[str, Any]
 Key = tuple[Any, ...]
 Record = tuple[Settings, str, Mapping[str, Any]]
 
-_NOT_SETTINGS = ("name", "envs", "seeds", "overrides", "exclude", "analysis")
-_LISTS = ("net_arch",)
 _TYPES: dict[str, Callable[[str], Any]] = {
     "seed": int,
     "batch_size": int,
@@ -68,34 +65,7 @@ class Standing(NamedTuple):
 
 def declaration(name: str) -> dict[str, Any]:
     """Returns what experiments/<name>.yaml says."""
-    content: dict[str, Any] = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8"))
-    return content
-
-
-def declared_runs(document: Mapping[str, Any]) -> list[Settings]:
-    """Returns the settings of every run that a declaration asks for.
-
-    A list is an axis, for net_arch a list of lists; `overrides` of an environment beat it; a run that has all values of
-    an entry of `exclude` is left out.
-    """
-    common = {field: value for field, value in document.items() if field not in _NOT_SETTINGS}
-    runs = []
-    for env_id in document["envs"]:
-        own = common | document.get("overrides", {}).get(env_id, {})
-        axes = {"env_id": [env_id], "seed": spelled_out(document["seeds"])}
-        axes |= {field: _axis(field, value) for field, value in own.items()}
-        runs += [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    return [run for run in runs if not any(_has(run, entry) for entry in document.get("exclude", ()))]
-
-
-def spelled_out(value: Any) -> list[Any]:
-    """Reads seeds: a number, a range `0..19` with both ends, or a list of such; any other value stands for itself."""
-    if isinstance(value, list):
-        return [number for part in value for number in spelled_out(part)]
-    if isinstance(value, str) and ".." in value:
-        first, _, last = value.partition("..")
-        return list(range(int(first), int(last) + 1))
-    return [value]
+    return read(EXPERIMENTS / f"{name}.yaml").content
 
 
 def recorded(folders: Iterable[Path], declared: Sequence[Settings]) -> Iterator[Record]:
@@ -259,16 +229,6 @@ def run_script(doc: str | None, summarise: Callable[[Sequence[Path]], str]) -> N
         print(summarise(parser.parse_args().folders))
     except (ValueError, OSError, RlbatchError) as error:
         sys.exit(f"error: {error}")
-
-
-def _axis(field: str, value: Any) -> list[Any]:
-    """Returns the values of a setting: those of a list, or the one there is."""
-    several = isinstance(value, list) and (field not in _LISTS or all(isinstance(part, list) for part in value))
-    return value if several else [value]
-
-
-def _has(run: Settings, entry: Mapping[str, Any]) -> bool:
-    return all(run.get(field) in spelled_out(value) for field, value in entry.items())
 
 
 def _key(row: Row, key: Sequence[str]) -> Key:

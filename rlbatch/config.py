@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rlbatch.errors import InputError, nearest
-from rlbatch.values import Check, Choice, Either, Integer, Real, boolean, ent_coef, layers, mapping, text
+from rlbatch.values import SEED, Check, Choice, Either, Integer, Real, boolean, ent_coef, layers, mapping, text
 
 ALGORITHMS = ("dqn", "sac")
 IDENTITY, LABEL, OUTSIDE = "identity", "label", "outside"
@@ -65,7 +66,7 @@ class RunConfig:
     env_kwargs: dict[str, Any] = _setting(mapping, {}, "", "arguments of gymnasium.make")
     env_backend: str = _setting(Choice(("gymnasium",)), "gymnasium", "", "who steps the environment")
     algo: str = _setting(Choice(ALGORITHMS), None, "", "dqn (Discrete actions) or sac (Box actions)")
-    seed: int = _setting(Integer(0, 2**32 - 1), 0, "", "seed of every random draw of the run", stackable=True)
+    seed: int = _setting(SEED, 0, "", "seed of every random draw of the run", stackable=True)
     total_timesteps: int = _setting(Integer(1, 10**12), 50_000, "env steps", "training budget, over all environments")
     n_envs: int = _setting(Integer(1, 4096), 1, "environments", "environments that feed one run")
 
@@ -181,12 +182,12 @@ class RunConfig:
             typed["gradient_steps"] = typed["train_freq"] * typed["n_envs"]
         return cls(**typed)
 
-    @property
+    @functools.cached_property
     def arm_id(self) -> str:
         """16 hex digits that name what is compared: the run without its seed."""
         return _digest({name: value for name, value in identity(self).items() if name != "seed"})
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         """16 hex digits that name the run: SHA-256 of the canonical JSON of its identity fields."""
         return _digest(identity(self))

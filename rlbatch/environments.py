@@ -62,6 +62,7 @@ class Facts:
     random_mean: float
     random_se: float
     random_n: int
+    auc_sd: float | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,23 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 
 
 @dataclass(frozen=True)
+class Declared:
+    """What an experiment file declares, kept in the experiment's folder.
+
+    Attributes:
+        configs: every run.
+        also: run id -> the labels under which the run was asked for once more.
+        text: the file as it stands.
+        analysis: how the runs will be compared, declared before they are trained.
+    """
+
+    configs: Sequence[RunConfig]
+    also: Mapping[str, Sequence[Mapping[str, Any]]]
+    text: str
+    analysis: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Experiment:
     """The folder of one experiment."""
 
@@ -44,14 +61,17 @@ class Experiment:
         return RunFolder(self.path / run_path(config))
 
     def planned(self) -> dict[str, str]:
-        """Returns run path -> run id of every run ever asked for; empty without a plan.
+        """Returns run path -> run id of what is asked for now; empty without a plan.
+
+        That is the last file that was run, and what single commands have added since; without a file, all that single
+        commands have asked for.
 
         Raises:
             InputError: the plan cannot be read.
             RefusedError: it has another schema.
         """
         runs: dict[str, str] = {}
-        for plan in self._plans():
+        for plan in _current(self._plans()):
             runs |= plan["runs"]
         for path in map(Path, runs):
             if path.is_absolute() or ".." in path.parts:
@@ -71,17 +91,35 @@ class Experiment:
 
     def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str]) -> None:
         """Merges the runs of one command into the plan; a plan with the same runs is not added twice."""
-        runs = {str(run_path(config)): config.run_id for config in configs}
-        digest = hashlib.sha256(json.dumps(sorted(runs.values())).encode()).hexdigest()
+        new, plans = _plan(configs, argv), self._plans()
+        if all(plan["hash"] != new["hash"] for plan in _current(plans)):
+            self._write_plans([*plans, new])
+
+    def replace_plan(self, declared: Declared, argv: Sequence[str]) -> None:
+        """Makes a file's runs the plan. Plans before it are kept, but ask for nothing any more.
+
+        A file that is the plan already, to the letter, is not written again.
+        """
+        analysis = dict(declared.analysis)
+        new = _plan(declared.configs, argv) | {
+            "also": {run_id: [dict(labels) for labels in more] for run_id, more in declared.also.items()},
+            "analysis": analysis,
+            "analysis_hash": _hash(analysis),
+            "file": declared.text,
+        }
         plans = self._plans()
-        if any(plan["hash"] == digest for plan in plans):
-            return
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        plans.append({"command": list(argv), "created": created, "hash": digest, "runs": runs})
+        kept = ("hash", "analysis_hash", "file")
+        current = _current(plans)
+        if len(current) != 1 or any(current[0].get(key) != new[key] for key in kept):
+            self._write_plans([*plans, new])
+
+    def _write_plans(self, plans: list[dict[str, Any]]) -> None:
         content = {"schema": SCHEMA, "name": self.path.name, "plans": plans}
-        text = "# The runs that were asked for in this folder. Written by rlbatch.\n"
+        head = "# The runs that were asked for in this folder. Written by rlbatch.\n"
         with storage(self.path):
-            write_bytes(self.plan_path, (text + yaml.safe_dump(content, sort_keys=False, width=120)).encode())
+            write_bytes(
+                self.plan_path, (head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120)).encode()
+            )
 
     def check_usable(self) -> None:
         """Checks that rlbatch may write here: a folder of its own whose plan it can read, or one that can be made.
@@ -191,8 +229,41 @@ def experiment_at(out: Path, name: str) -> Experiment:
     return Experiment(out / name)
 
 
+def _plan(configs: Sequence[RunConfig], argv: Sequence[str]) -> dict[str, Any]:
+    """Returns what the plan keeps of one command."""
+    runs = {str(run_path(config)): config.run_id for config in configs}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"command": list(argv), "created": created, "hash": _hash(sorted(runs.values())), "runs": runs}
+
+
+def _current(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the plans that count: the last one that came from a file, and those after it."""
+    files = [index for index, plan in enumerate(plans) if "file" in plan]
+    return plans[files[-1] :] if files else plans
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=isinstance(content, dict)).encode()).hexdigest()
+
+
 def _is_plan(plan: Any) -> bool:
     return isinstance(plan, Mapping) and "hash" in plan and isinstance(plan.get("runs"), Mapping)
 
 
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # either has the same interface
+    """Writes plain data only."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Writes what occurs twice twice."""
+        return True
+
+
+def _represent(dumper: Any, text: str) -> Any:
+    """Writes a text of several lines as such."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent)

@@ -1,22 +1,22 @@
-"""Which runs did the user ask for? Turns a request into resolved `RunConfig`s and says where each value came from.
+"""Which runs did the user ask for? Turns settings into resolved `RunConfig`s and says where each value came from.
 
-Precedence: command line > preset > default. On the result the design (`match`) sets the update schedule and the rule
-(`lr_rule`) the optimiser, for each batch size.
+Precedence: command line > file > preset > default. On the result the design (`match`) sets the update schedule and the
+rule (`lr_rule`) the optimiser, for each batch size.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gymnasium import spaces
 
 from rlbatch import presets
-from rlbatch.config import SETTINGS, RunConfig, check_name, check_value
+from rlbatch.config import LABEL, SETTINGS, RunConfig, check_name, check_value
 from rlbatch.designs import Optimizer, Schedule, ratio_schedule, samples_schedule, scale_optimizer, warnings_of
-from rlbatch.environments import Environment, choose_algo, describe, vector_observations
+from rlbatch.environments import choose_algo, describe, vector_observations
 from rlbatch.errors import InputError
 
 MAX_RUNS = 10_000
@@ -24,7 +24,7 @@ MAX_RUNS = 10_000
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, before presets and designs.
+    """What a command line asked for, before presets and designs; `experiment_file` has what a file asks for.
 
     Attributes:
         env_id: gymnasium id or module:Id.
@@ -52,12 +52,19 @@ class PlannedRun:
         origins: field -> where its value came from; every field has one.
         preset_source: where the preset's values come from.
         notes: warnings recorded in the run.
+        also: the labels under which the run was asked for once more: two designs share the run at the preset's batch.
     """
 
     config: RunConfig
     origins: dict[str, str]
     preset_source: str
     notes: list[str]
+    also: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What is kept beside the run's identity: by which design, rule and preset it was asked for."""
+        return {name: getattr(self.config, name) for name, s in SETTINGS.items() if s.role == LABEL}
 
 
 def expand(request: Request) -> list[PlannedRun]:
@@ -70,40 +77,48 @@ def expand(request: Request) -> list[PlannedRun]:
     asked = max(len(request.batch_sizes), 1) * max(len(request.seeds), 1)
     if asked > MAX_RUNS:
         raise InputError("--seeds", f"{asked:,} runs are more than {MAX_RUNS:,}")
-    for name, value in request.settings.items():
+    axes = {"batch_size": request.batch_sizes, "seed": request.seeds}
+    axes = {name: values for name, values in axes.items() if values}
+    for name, values in [*((name, (value,)) for name, value in request.settings.items()), *axes.items()]:
         check_name(name)
-        check_value(name, value)
-    for name, axis in (("batch_size", request.batch_sizes), ("seed", request.seeds)):
-        for value in axis:
+        for value in values:
             check_value(name, value)
-    environment = describe(request.env_id, request.settings.get("env_kwargs", {}))
-    algo = choose_algo(environment, request.algo)
-    arms, seeds = request.batch_sizes or (None,), request.seeds or (None,)
-    return [_resolve(request, environment, algo, batch, seed) for batch, seed in itertools.product(arms, seeds)]
+    where = {"env_id": "--env", "algo": "--algo", "batch_size": "--batch", "seed": "--seeds"} | dict(request.origins)
+    points = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+    return [resolve(request.env_id, {**request.settings, **point}, where, request.algo) for point in points]
 
 
-def _resolve(
-    request: Request, environment: Environment, algo: str, batch_size: int | None, seed: int | None
-) -> PlannedRun:
-    given = {name: check_value(name, value) for name, value in request.settings.items()}
+def resolve(env_id: str, settings: Mapping[str, Any], where: Mapping[str, str], algo: str = "auto") -> PlannedRun:
+    """Returns one run: default < preset < `settings`, then the design's schedule and the rule's optimiser.
+
+    Args:
+        env_id: gymnasium id or module:Id.
+        settings: field of `RunConfig` -> value, as given.
+        where: field -> where it was given, env_id and algo included.
+        algo: dqn, sac or auto.
+
+    Raises:
+        InputError: the environment, a setting or their combination is refused.
+        RefusedError: the environment needs a module that nobody named.
+    """
+    environment = describe(env_id, settings.get("env_kwargs", {}))
+    chosen = choose_algo(environment, algo)
+    for name in settings:
+        check_name(name, chosen)
+    given = {name: check_value(name, value) for name, value in settings.items()}
     preset = presets.load(
-        given.get("preset", "neutral"), algo, request.env_id.rpartition(":")[2], given.get("total_timesteps")
+        given.get("preset", "neutral"), chosen, env_id.rpartition(":")[2], given.get("total_timesteps")
     )
-    values = {name: s.default_for(algo) for name, s in SETTINGS.items() if s.algo in (None, algo)}
+    values = {name: s.default_for(chosen) for name, s in SETTINGS.items() if s.algo in (None, chosen)}
     origins = dict.fromkeys(values, "default")
     preset_batch = preset.values.get("batch_size", values["batch_size"])
     _lay(values, origins, preset.values, preset.origins)
     _lay(values, origins, {"lr_reference_batch": preset_batch}, {"lr_reference_batch": "the preset's batch size"})
-    asked = {"env_id": request.env_id, "algo": algo, "batch_size": batch_size, "seed": seed}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    where = {"env_id": "--env", "algo": "--algo" if request.algo != "auto" else "action space"}
-    where |= {"batch_size": "--batch", "seed": "--seeds"} | dict(request.origins)
-    for name in given:
-        check_name(name, algo)
-    _lay(values, origins, given, request.origins)
-    _lay(values, origins, asked, where)
+    named = {"env_id": env_id, "algo": chosen}
+    _lay(values, origins, named, {**where, "algo": where.get("algo", "") if algo != "auto" else "action space"})
+    _lay(values, origins, given, where)
     _apply_schedule(values, origins, given, preset_batch)
-    _apply_rule(values, origins, algo)
+    _apply_rule(values, origins, chosen)
     notes = _choose_engine(values, origins, given, environment.observation_space)
     config = RunConfig.build(**values)
     unchanged = config.preset == "zoo" and "learning_starts" not in given
@@ -113,6 +128,16 @@ def _resolve(
         )
     notes += warnings_of(config, warm_up_from_zoo=unchanged)
     return PlannedRun(config, origins, preset.source, notes)
+
+
+def merged(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """Returns each run once, in the order of first mention, with the labels of the later ones."""
+    known: dict[str, PlannedRun] = {}
+    for run in runs:
+        first = known.setdefault(run.config.run_id, run)
+        if first is not run and run.labels not in (first.labels, *first.also):
+            known[run.config.run_id] = replace(first, also=(*first.also, run.labels))
+    return list(known.values())
 
 
 def _apply_schedule(

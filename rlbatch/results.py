@@ -82,6 +82,13 @@ class RunFolder:
             raise RefusedError(str(self.config_path), "was changed by hand: its config does not match its run_id")
         return record
 
+    def holds(self, config: RunConfig) -> bool:
+        """Tells whether config.json is that of this run; raises like `record`, but is quick where all is well."""
+        record = read_json(self.config_path)
+        expected = {"schema": SCHEMA, "run_id": config.run_id, "config": as_dict(config)}
+        same = all(record.get(key) == value for key, value in expected.items())
+        return same or bool(self.record()["run_id"] == config.run_id)
+
     def config(self) -> RunConfig:
         """Returns the run's config; raises like `record`."""
         return from_dict(self.record()["config"])

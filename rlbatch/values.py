@@ -15,6 +15,11 @@ from typing import Any
 
 Check = Callable[[Any], Any]
 
+MAX_SEEDS = 10_000
+"""Most seeds that one range or count may stand for."""
+
+_MAX_DIGITS = 100
+
 
 @dataclass(frozen=True)
 class Integer:
@@ -34,6 +39,9 @@ class Integer:
             also = "".join(f", or {s}" for s in self.special)
             raise ValueError(f"{value} is out of range, allowed is {self.low} to {self.high}{also}")
         return value
+
+
+SEED = Integer(0, 2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,21 @@ def mapping(value: Any) -> dict[str, Any]:
         return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{value!r} holds something that JSON cannot: {error}") from error
+
+
+def seed_range(text: str) -> tuple[int, ...] | None:
+    """Reads a range of seeds `0..19`, both ends included; returns None for another form of text; raises ValueError."""
+    span = re.fullmatch(r"(0|[1-9][0-9]*)\.\.(0|[1-9][0-9]*)", text)
+    if span is None:
+        return None
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"{text} is out of range")
+    first, last = SEED(int(span[1])), SEED(int(span[2]))
+    if first > last:
+        raise ValueError(f"{text!r} runs backwards, write {last}..{first}")
+    if last - first >= MAX_SEEDS:
+        raise ValueError(f"{text!r} is more than {MAX_SEEDS} seeds")
+    return tuple(range(first, last + 1))
 
 
 def from_json(raw: str) -> Any:

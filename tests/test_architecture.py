@@ -12,16 +12,17 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rlbatch"
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"values"},
+    {"values", "strict_yaml"},
     {"config"},
     {"designs"},
     {"environments"},
     {"presets"},
-    {"curves", "events", "rows"},
+    {"curves", "events", "rows", "power"},
     {"results"},
     {"frames"},
     {"experiment"},
     {"grid", "recorder", "training"},
+    {"experiment_file"},
     {"launch"},
     {"cli"},
 ]

@@ -15,8 +15,10 @@ from engines import ENGINE
 from rlbatch import environments, errors, presets
 from rlbatch.cli import main
 from rlbatch.config import SETTINGS
+from rlbatch.experiment_file import plan
 from rlbatch.results import find_runs
 from rlbatch.rows import EVAL_TAGS, LIVE_TAGS, TRAIN_TAGS
+from rlbatch.strict_yaml import parse
 from rlbatch.values import Choice
 
 REPOSITORY = Path(__file__).parents[1]
@@ -106,6 +108,22 @@ def test_every_command_and_every_option_has_help() -> None:
 def test_the_table_of_options_holds_every_option_of_train_and_no_other() -> None:
     shown = {word for row in table_rows("Options of train") for word in re.findall(r"`(-[\w-]+)", row[0])}
     assert shown == option_names(commands()["train"]) - {"-h", "--help"}
+
+
+def test_the_options_of_run_are_named_and_no_other() -> None:
+    section = README.partition("\n## Options of run\n")[2].partition("\n## ")[0]
+    named = {word for text in inline(section) for word in re.findall(r"^-[\w-]+", text)}
+    assert {"-q", *named} | {"--quiet", "--verbose"} == option_names(commands()["run"]) - {"-h", "--help"}
+
+
+def test_the_example_of_an_experiment_file_is_one() -> None:
+    (example,) = blocks(README, "yaml")
+    file = plan(parse(example, "example.yaml"))
+    assert len(file.planned) == 3 * 2 * (20 + 10)
+    assert {(run.config.env_id, run.config.total_timesteps) for run in file.planned} == {
+        ("CartPole-v1", 50_000),
+        ("Acrobot-v1", 100_000),
+    }
 
 
 def test_the_readme_mentions_every_option_and_no_option_that_is_not_there() -> None:

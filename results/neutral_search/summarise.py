@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlbatch.environments import listed
+from rlbatch.experiment_file import settings_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from summaries import (
@@ -28,7 +29,6 @@ from summaries import (
     Settings,
     Standing,
     declaration,
-    declared_runs,
     mean_and_error,
     normalised,
     number,
@@ -114,7 +114,7 @@ def declared_parts(document: Mapping[str, Any]) -> dict[str, list[Settings]]:
         for env_id, settings in document["overrides"].items()
     }
     changed = {"seeds": confirm["seeds"], "batch_size": confirm["batch_size"], "overrides": overrides}
-    return {SEARCH: declared_runs(document), CONFIRM: declared_runs({**document, **changed})}
+    return {SEARCH: settings_of(document), CONFIRM: settings_of({**document, **changed})}
 
 
 def choose(rows: Sequence[Row], document: Mapping[str, Any], algo: str) -> Choice:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlbatch.environments import listed
+from rlbatch.experiment_file import settings_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from summaries import (
@@ -27,7 +28,6 @@ from summaries import (
     Settings,
     Standing,
     declaration,
-    declared_runs,
     equivalent,
     normalised,
     number,
@@ -102,8 +102,8 @@ def declared_parts(document: Mapping[str, Any]) -> dict[str, list[Settings]]:
     repeat = []
     for engine, seeds in document["analysis"]["repeat"].items():
         changed = {field: value for field, value in document.items() if field != "exclude"}
-        repeat += declared_runs(changed | {"engine": engine, "seeds": seeds})
-    return {FIRST: declared_runs(document), REPEAT: repeat}
+        repeat += settings_of(changed | {"engine": engine, "seeds": seeds})
+    return {FIRST: settings_of(document), REPEAT: repeat}
 
 
 def comparisons(rows: Sequence[Row], document: Mapping[str, Any]) -> list[Comparison]:

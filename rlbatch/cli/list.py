@@ -1,4 +1,4 @@
-"""rlbatch list: environments, presets or runs."""
+"""rlbatch list: environments, presets, experiments or runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from rlbatch.cli import options, types
 from rlbatch.cli.output import echo_json, echo_table, number
 from rlbatch.errors import InputError, RlbatchError, nearest
 
+_KINDS = ("envs", "presets", "experiments", "runs")
+
 Listing = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("kind", metavar="envs|presets|runs", type=types.word("envs", "presets", "runs"))
+@click.argument("kind", metavar="|".join(_KINDS), type=types.word(*_KINDS))
 @click.argument("folder", required=False, type=types.Parsed("folder", str, "dir"))
 @options.output_options
 def command(kind: str, folder: str | None, as_json: bool) -> None:
-    """List the listed environments, the presets, or the runs in FOLDER (RLBATCH_OUT or ./results if not given)."""
+    """List what can be named: environments, presets, experiment files; or the runs in a folder.
+
+    FOLDER is for runs: RLBATCH_OUT or ./results if not given. Experiments are those in ./experiments and those that
+    came with rlbatch.
+    """
     kinds: dict[str, Callable[[], Listing]] = {
         "envs": _environments,
         "presets": _presets,
+        "experiments": _experiments,
         "runs": partial(_runs, folder),
     }
     if kind not in kinds:
@@ -68,6 +75,25 @@ def _presets() -> Listing:
                 kept = [values.get(field) for field in ("total_timesteps", "batch_size", "learning_rate")]
                 rows.append((name, algo, env_id, *kept, net))
     return ("preset", "algo", "env", "total_timesteps", "batch_size", "learning_rate", "net_arch"), rows
+
+
+def _experiments() -> Listing:
+    """Returns the question of each file, its first comment, without planning its runs."""
+    from rlbatch.cli.experiments import known
+    from rlbatch.strict_yaml import read
+
+    rows: list[tuple[Any, ...]] = []
+    for name, path in known().items():
+        try:
+            document = read(path)
+        except RlbatchError as error:
+            rows.append((name, "", f"unreadable: {error}", str(path)))
+            continue
+        first = document.text.splitlines()[0]
+        question = first.lstrip("# ").strip() if first.startswith("#") else ""
+        envs = document.content.get("envs", "")
+        rows.append((name, ", ".join(map(str, envs)) if isinstance(envs, list) else str(envs), question, str(path)))
+    return ("experiment", "envs", "question", "file"), rows
 
 
 def _runs(folder: str | None) -> Listing:

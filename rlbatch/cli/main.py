@@ -18,13 +18,15 @@ from rlbatch.errors import InputError, RlbatchError, nearest, printable
 _LONGEST_LINE = 300
 _SHORTEST_PART = 80
 _CUT = "..."
+_HELP = ["-h", "--help"]
 _ENVIRONMENT = click.core.ParameterSource.ENVIRONMENT
 
 COMMANDS = {
     "train": "Train one run or all combinations of several batch sizes and seeds.",
+    "run": "Train what is missing of an experiment file, or foretell it.",
     "status": "Show what an experiment folder holds: done, partial, failed, planned.",
-    "show": "Show one run: its result and where each value of its config came from.",
-    "list": "List environments, presets or runs.",
+    "show": "Show a run with where each setting came from, or the plan of an experiment file.",
+    "list": "List environments, presets, experiments or runs.",
     "tensorboard": "Look at the curves of a folder in TensorBoard, on this machine only.",
     "evaluate": "Repeat a run's last evaluation from its saved weights, or play new episodes.",
     "export": "Write a run's policy as a Stable-Baselines3 .zip.",
@@ -45,6 +47,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"rlbatch.cli.{cmd_name}").command
+        command.context_settings.setdefault("help_option_names", _HELP)  # click remembers those of the first context
         return command
 
     def resolve_command(
@@ -59,7 +62,7 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Commands, context_settings={"help_option_names": _HELP, "max_content_width": 110})
 @click.version_option(__version__, package_name="rlbatch", message="rlbatch %(version)s")
 def commands() -> None:
     """How many replay experiences should make up each update batch?

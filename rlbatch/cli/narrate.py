@@ -1,4 +1,4 @@
-"""What does `rlbatch train` say? What it will do, how each run ended, how to go on."""
+"""What does a command that trains say? What it will do, how each run ended, how to go on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import click
 
-from rlbatch.cli.output import duration, echo_json, echo_table, number, plural, size
+from rlbatch.cli.forecast import as_json, forecast_lines, foresee
+from rlbatch.cli.output import duration, echo_json, echo_table, number, plural
+from rlbatch.cli.table import arm_labels, arm_text
+from rlbatch.cli.task import Task
 from rlbatch.config import SETTINGS, RunConfig, as_dict
 from rlbatch.designs import replay_ratio
 from rlbatch.environments import newer_version
@@ -18,43 +22,56 @@ from rlbatch.errors import printable
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, Outcome
-from rlbatch.launch.estimate import estimate
-from rlbatch.launch.execute import default_jobs, left_to_do, stacks_here
 from rlbatch.results import GOOD_OUTCOMES
 
+_MOST_LINES = 20
+"""Runs up to which each has a line of its own at the end; of more, each arm has one."""
 
-def announce(planned: Sequence[PlannedRun], experiment: Experiment, given: Mapping[str, Any]) -> None:
+
+def announce(task: Task, given: Mapping[str, Any]) -> None:
     """Prints what will be done: as JSON, or in words, with every setting and its origin if `verbose`."""
-    configs = [run.config for run in planned]
-    jobs = given["jobs"] or default_jobs(given["device"])
-    cost = estimate(configs, stacks_here(configs, given["device"], given["stack_width"], jobs), jobs)
-    left = left_to_do(planned, experiment, given["retry_failed"])
-    stacks = stacks_here([configs[index] for index in left], given["device"], given["stack_width"], jobs)
+    planned, experiment = task.planned, task.experiment
+    full = given["dry_run"] or task.file is not None
+    forecast = foresee(task, given, with_speeds=full)
     if given["as_json"]:
-        runs = [{"run_id": c.run_id, "status": experiment.run(c).status(), "config": as_dict(c)} for c in configs]
-        told = {"folder": str(experiment.path), "cost": vars(cost), "stacks": [[left[i] for i in s] for s in stacks]}
-        echo_json("train", {"dry_run": True, **told, "runs": runs})
+        echo_json(task.command, {"dry_run": True, **as_json(task, forecast)})
         return
-    click.echo(_headline(configs))
-    for config in {config.batch_size: config for config in configs}.values():
-        click.echo(f"  {schedule_line(config)}")
-    click.echo(
-        f"  {plural(cost.updates, 'update')}, {plural(cost.samples, 'sample')}, "
-        f"{plural(cost.eval_episodes, 'evaluation episode')}; "
-        f"replay memory {size(cost.replay_bytes)}, about {size(cost.disk_bytes)} on disk"
-    )
-    if given["dry_run"] and stacks:
-        click.echo(f"  {stacks_line(stacks, jobs)}")
-    finished = sum(experiment.run(config).result() is not None for config in configs)
+    configs = [run.config for run in planned]
+    for kind in _kinds(configs):
+        click.echo(_headline(kind))
+        for line in _schedule_lines(kind):
+            click.echo(f"  {line}")
+    for line in forecast_lines(task, forecast, full=full):
+        click.echo(f"  {line}")
+    finished = sum(status not in ("planned", "partial") for status in forecast.statuses)
     before = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
     click.echo(f"  into {experiment.path}{before}")
-    newer = newer_version(configs[0].env_id)
-    notes = [f"{newer} is a newer version of this environment"] if newer is not None else []
+    envs = dict.fromkeys(config.env_id for config in configs)
+    newer = {env_id: newer_version(env_id) for env_id in envs}
+    notes = [
+        f"{new} is a newer version of {'this environment' if len(envs) == 1 else old}"
+        for old, new in newer.items()
+        if new
+    ]
     for note in dict.fromkeys([*notes, *(note for run in planned for note in run.notes)]):
         click.echo(f"  note: {note}")
     if given["verbose"]:
-        click.echo(f"  preset: {planned[0].preset_source}")
-        settings_table(as_dict(configs[0]), planned[0].origins)
+        _verbose(planned)
+
+
+def _verbose(planned: Sequence[PlannedRun]) -> None:
+    """Prints every setting of the first run of each environment, with its origin."""
+    for first in {run.config.env_id: run for run in reversed(planned)}.values():
+        click.echo(f"  preset: {first.preset_source}")
+        settings_table(as_dict(first.config), first.origins)
+
+
+def _kinds(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    """Returns the runs in groups that one headline can describe."""
+    kinds: dict[tuple[Any, ...], list[RunConfig]] = {}
+    for config in configs:
+        kinds.setdefault((config.env_id, config.total_timesteps, config.preset, config.engine), []).append(config)
+    return list(kinds.values())
 
 
 def _headline(configs: Sequence[RunConfig]) -> str:
@@ -69,22 +86,28 @@ def _headline(configs: Sequence[RunConfig]) -> str:
     )
 
 
-def schedule_line(config: RunConfig) -> str:
-    """Returns how often a run updates, at which rate, and how often it replays each transition."""
+def _schedule_lines(configs: Sequence[RunConfig]) -> list[str]:
+    """Returns a line for each batch size and schedule, with all learning rates it is trained at."""
+    schedules: dict[tuple[Any, ...], list[RunConfig]] = {}
+    for config in configs:
+        schedules.setdefault((config.batch_size, replay_ratio(config)), []).append(config)
+    return [schedule_line(*kind) for kind in schedules.values()]
+
+
+def schedule_line(config: RunConfig, *more: RunConfig) -> str:
+    """Returns how often a run updates, at which rate, and how often it replays each transition.
+
+    Args:
+        config: the run.
+        more: runs with the same batch size and schedule, which may have other rates.
+    """
     ratio = replay_ratio(config)
     often = "1 update per env step" if ratio == 1 else f"{number(ratio)} updates per env step"
+    rates = list(dict.fromkeys(f"{run.learning_rate:.3g}" for run in (config, *more)))
     return (
-        f"batch {config.batch_size}: {often}, learning rate {config.learning_rate:.3g}; "
+        f"batch {config.batch_size}: {often}, learning rate{'s' if len(rates) > 1 else ''} {', '.join(rates)}; "
         f"each transition is replayed about {number(ratio * config.batch_size)} times"
     )
-
-
-def stacks_line(stacks: Sequence[Sequence[int]], jobs: int) -> str:
-    """Returns how many stacks there are, how wide they are, and how many of them train at a time."""
-    widths = sorted(Counter(map(len, stacks)).items(), reverse=True)
-    parts = [f"{plural(count, 'stack')} of {plural(width, 'run')}" for width, count in widths]
-    at_a_time = "one after the other" if jobs == 1 else f"{min(jobs, len(stacks))} at a time"
-    return ", ".join(parts) + (f", {at_a_time}" if len(stacks) > 1 else "")
 
 
 def settings_table(settings: dict[str, object], origins: dict[str, str]) -> None:
@@ -93,14 +116,14 @@ def settings_table(settings: dict[str, object], origins: dict[str, str]) -> None
     echo_table(("setting", "value", "unit", "from"), rows)
 
 
-def conclude(outcomes: Sequence[Outcome], experiment: Experiment, given: Mapping[str, Any]) -> None:
+def conclude(outcomes: Sequence[Outcome], task: Task, given: Mapping[str, Any]) -> None:
     """Prints how the runs stand: as JSON, as folders alone if `quiet`, or in words."""
     if given["as_json"]:
         runs = [{"folder": str(o.folder.path), "new": o.new, "result": o.result} for o in outcomes]
-        echo_json("train", {"dry_run": False, "folder": str(experiment.path), "runs": runs})
+        echo_json(task.command, {"dry_run": False, "folder": str(task.experiment.path), "runs": runs})
         return
     if given["quiet"]:
-        click.echo("\n".join(str(outcome.folder.path) for outcome in outcomes))
+        click.echo("".join(f"{outcome.folder.path}\n" for outcome in outcomes), nl=False)
         return
     old = sum(not o.new for o in outcomes)
     if old:
@@ -109,21 +132,48 @@ def conclude(outcomes: Sequence[Outcome], experiment: Experiment, given: Mapping
         click.echo(
             f"note: {module} has changed since finished runs were trained with it; a new --name trains them again"
         )
-    for outcome in outcomes:
-        click.echo(result_line(outcome))
+    if len(outcomes) > _MOST_LINES:
+        _arms_table(outcomes)
+    else:
+        arms = {o.planned.config.arm_id: o.planned.config for o in outcomes}
+        headings, labels = arm_labels(list(arms.values()))
+        names = {arm_id: arm_text(headings, label) for arm_id, label in zip(arms, labels, strict=True)}
+        for outcome in outcomes:
+            click.echo(result_line(outcome, names[outcome.planned.config.arm_id]))
     bad = [o for o in outcomes if o.result["outcome"] not in GOOD_OUTCOMES]
     if bad:
         click.echo(
             f"{plural(len(bad), 'run')} failed: {bad[0].folder.error_path} tells why; --retry-failed trains again"
         )
-    click.echo(f"look: rlbatch tensorboard {shlex.quote(str(experiment.path))}")
+    click.echo(f"look: rlbatch tensorboard {shlex.quote(str(task.experiment.path))}")
 
 
-def result_line(outcome: Outcome) -> str:
-    """Returns one line that says how a run ended."""
-    config, result = outcome.planned.config, outcome.result
+def _arms_table(outcomes: Sequence[Outcome]) -> None:
+    """Prints one line per arm: how many of its runs ended how, and their mean scores."""
+    arms: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        arms.setdefault(outcome.planned.config.arm_id, []).append(outcome)
+    headings, labels = arm_labels([runs[0].planned.config for runs in arms.values()])
+    rows = []
+    for label, runs in zip(labels, arms.values(), strict=True):
+        kinds = Counter(run.result["outcome"] for run in runs)
+        finals = [run.result["final"] for run in runs]
+        means = [_mean([final[key] for final in finals if final[key] is not None]) for key in ("return_mean", "auc")]
+        ended = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        rows.append((*label, len(runs), ended, *map(number, means)))
+    width = len(headings)
+    echo_table((*headings, "runs", "ended", "return", "area"), rows, (*range(width + 1), width + 2, width + 3))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def result_line(outcome: Outcome, arm: str) -> str:
+    """Returns one line that says how a run of the named arm ended."""
+    result = outcome.result
     final = result["final"]
-    parts = [f"batch {config.batch_size} seed {config.seed}: {result['outcome']}"]
+    parts = [f"{arm} seed {outcome.planned.config.seed}: {result['outcome']}"]
     if result["outcome"] != "ok":
         parts.append(printable(result["reason"]))
     parts.append(f"return {number(final['return_mean'])}")

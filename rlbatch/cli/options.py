@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from rlbatch.cli.types import EnvironmentId, Parsed, read_object, read_path, word
+from rlbatch.cli.types import EnvironmentId, Parsed, integer, read_object, read_path, word
 from rlbatch.errors import InputError
+from rlbatch.values import Integer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -131,6 +132,64 @@ def out_option(command: F) -> F:
         group="Output",
         help="Folder of all experiments.",
     )(command)
+
+
+def resource_options(command: F) -> F:
+    """Adds what says with what runs are trained, and whether failed ones are trained again."""
+    added = (
+        option(
+            "--jobs",
+            type=integer(Integer(1, 256)),
+            group="Resources",
+            help="Stacks that train at a time, each in a process of its own.  [default: one per core]",
+        ),
+        option(
+            "--stack-width",
+            type=integer(Integer(1, 256)),
+            group="Resources",
+            help="Runs that train as one program, at most.  [default: at most 32, fewer where cores would be idle]",
+        ),
+        option(
+            "--env-workers",
+            type=integer(Integer(0, 256)),
+            default=0,
+            group="Resources",
+            help="Processes that step the environments of a stack; worth it for MuJoCo and Box2D.  [default: 0, none]",
+        ),
+        option(
+            "--device",
+            default="auto",
+            show_default=True,
+            type=word("auto", "cpu", "cuda"),
+            metavar="auto|cpu|cuda[:n]",
+            group="Resources",
+            help="auto: a GPU for image observations, else the CPU.",
+        ),
+        option(
+            "--retry-failed",
+            is_flag=True,
+            group="Resources",
+            help="Train failed runs again; a diverged run is a result and stays.",
+        ),
+    )
+    for one in reversed(added):
+        command = one(command)
+    return command
+
+
+def telling_options(command: F) -> F:
+    """Adds --dry-run, --json, --quiet and --verbose to a command that trains."""
+    added = (
+        option(
+            "--dry-run", is_flag=True, group="Output", help="Print what would run and what it costs; write nothing."
+        ),
+        output_options,
+        option("-q", "--quiet", is_flag=True, group="Output", help="Print nothing but the run folders."),
+        option("-v", "--verbose", is_flag=True, group="Output", help="Print every setting and where it came from."),
+    )
+    for one in reversed(added):
+        command = one(command)
+    return command
 
 
 def results_folder(given: str | None) -> Path:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from rich.console import Console, Group, RenderableType
 
 from rlbatch.cli.output import duration, number, plural
-from rlbatch.cli.table import Arm, Screen, Terminal, arm_labels, arms_table, bar_line, listed, percent
+from rlbatch.cli.table import Arm, Screen, Terminal, arm_labels, arm_text, arms_table, bar_line, listed, percent
 from rlbatch.config import RunConfig
 from rlbatch.errors import printable
 
@@ -217,12 +217,9 @@ class _Lines(_Nothing):
             print(line, file=sys.stderr, flush=True)
 
     def _name(self, run: int) -> str:
-        return run_label(self._runs.configs[run]) + self._besides(self._runs.labels[run])
-
-    def _besides(self, label: Sequence[str]) -> str:
-        """Returns what tells an arm from others with the same batch size."""
-        named = zip(self._runs.headings[1:], label[1:], strict=True)
-        return "".join(f" {heading} {value}" for heading, value in named)
+        config = self._runs.configs[run]
+        arm = arm_text(self._runs.headings, self._runs.labels[run])
+        return f"{'' if self._runs.headings[0] == 'env' else f'{config.env_id} '}{arm} seed {config.seed}"
 
     def _summary(self) -> str:
         """Returns how all runs stand, and the returns of arms in progress."""
@@ -231,7 +228,7 @@ class _Lines(_Nothing):
         over_all = listed(ended, self._runs.speed_text(), self._runs.time_text(), self._runs.failures_text())
         arms = [arm for arm in self._runs.arms() if arm.active and arm.returns]
         told = [
-            f"batch {arm.label[0]}{self._besides(arm.label)}: return {number(fmean(arm.returns))} "
+            f"{arm_text(self._runs.headings, arm.label)}: return {number(fmean(arm.returns))} "
             f"({plural(len(arm.returns), 'run')})"
             for arm in arms[:_ARMS_IN_LINE]
         ]

@@ -1,4 +1,4 @@
-"""rlbatch show: one run, its result and where each value of its config came from."""
+"""rlbatch show: one run, its result and its settings; or the plan of an experiment file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlbatch.cli import options, types
+from rlbatch.cli import experiments, options, types
 from rlbatch.cli.output import duration, echo_json, number
 from rlbatch.errors import InputError, printable
 
@@ -18,13 +18,39 @@ _SHOWN = 10
 
 
 @click.command(cls=options.GroupedCommand)
-@click.argument("run", type=types.Parsed("run", str, "dir"))
+@click.argument("run", metavar="RUN|FILE", type=types.Parsed("run", str, "dir"))
+@options.import_option
+@options.out_option
 @options.output_options
-def command(run: str, as_json: bool) -> None:
-    """Show a run: its result, its last evaluations, and every setting with its origin.
+def command(run: str, modules: tuple[str, ...], out: str, as_json: bool) -> None:
+    """Show a run, with its last evaluations and every setting's origin, or the plan of an experiment file.
 
-    RUN is a run folder, or a folder that holds just one.
+    RUN is a run folder, or a folder that holds just one. FILE is an experiment file or its name: what it would train,
+    as with run --dry-run; --import and --out are for it.
     """
+    if experiments.is_experiment(run):
+        _show_plan({"file": run, "modules": modules, "out": out, "as_json": as_json})
+    else:
+        _show_run(run, as_json)
+
+
+def _show_plan(given: dict[str, Any]) -> None:
+    from rlbatch.cli.narrate import announce
+    from rlbatch.cli.task import task_of_file
+
+    task = task_of_file("show", given | {"name": None})
+    here = {
+        "device": "auto",
+        "stack_width": None,
+        "jobs": None,
+        "retry_failed": False,
+        "dry_run": True,
+        "verbose": False,
+    }
+    announce(task, given | here)
+
+
+def _show_run(run: str, as_json: bool) -> None:
     from rlbatch.cli.narrate import schedule_line, settings_table
 
     folder = find_run(run)

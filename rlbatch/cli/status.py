@@ -31,14 +31,24 @@ def command(folder: str | None, as_json: bool) -> None:
     found = [root] if (root / "experiment.yaml").is_file() else sorted(p.parent for p in root.glob("*/experiment.yaml"))
     if not found:
         raise InputError(str(root), "holds no experiment", "rlbatch train makes one")
-    experiments = [(path, Experiment(path).statuses()) for path in found]
+    experiments = [(path, Experiment(path).statuses(), Experiment(path).planned()) for path in found]
     if as_json:
-        echo_json("status", {"experiments": [{"folder": str(path), "runs": runs} for path, runs in experiments]})
+        told = [
+            {"folder": str(path), "runs": runs, "outside": sorted(set(runs) - set(plan))}
+            for path, runs, plan in experiments
+        ]
+        echo_json("status", {"experiments": told})
         return
-    for path, runs in experiments:
-        total = Counter(runs.values())
-        click.echo(f"{path}: {plural(len(runs), 'run')}, " + ", ".join(f"{n} {state}" for state, n in total.items()))
-        echo_table(("arm", "runs", *_COLUMNS), _arms(runs), range(1, 2 + len(_COLUMNS)))
+    for path, runs, plan in experiments:
+        asked = {run: state for run, state in runs.items() if run in plan}
+        total = Counter(asked.values())
+        states = "".join(f", {n} {state}" for state, n in total.items())
+        click.echo(f"{path}: {plural(len(asked), 'run')}{states}")
+        echo_table(("arm", "runs", *_COLUMNS), _arms(asked), range(1, 2 + len(_COLUMNS)))
+        outside = {run: state for run, state in runs.items() if run not in plan}
+        if outside:
+            click.echo(f"outside the plan: {plural(len(outside), 'run')}")
+            echo_table(("arm", "runs", *_COLUMNS), _arms(outside), range(1, 2 + len(_COLUMNS)))
 
 
 def _arms(runs: dict[str, str]) -> list[tuple[Any, ...]]:

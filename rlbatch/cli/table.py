@@ -23,7 +23,7 @@ _GAP = 2
 _SHORTEST_BAR, _LONGEST_BAR = 6, 30
 _PERCENT_WIDTH = 4
 _LONGEST_LABEL = 24
-_HEADINGS = {"batch_size": "batch", "learning_rate": "lr"}
+_HEADINGS = {"env_id": "env", "batch_size": "batch", "learning_rate": "lr"}
 _LEFT_OUT = ("min..max", "not ok")
 """Which columns a narrow table does without, the first one first; then it does without the bar."""
 
@@ -63,9 +63,10 @@ class Arm(NamedTuple):
 def arm_labels(arms: Sequence[RunConfig]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Returns the headings and for each arm the label that tells it from the others.
 
-    That is the batch size, then the learning rate and any other setting as far as they are needed.
+    That is the environment where it differs, the batch size, then the learning rate and any other setting as far as
+    they are needed.
     """
-    names = ["batch_size"]
+    names = ["env_id", "batch_size"] if len({arm.env_id for arm in arms}) > 1 else ["batch_size"]
     labels = _values(arms, names)
     others = [name for name, setting in SETTINGS.items() if setting.role == IDENTITY and name != "seed"]
     for name in ("learning_rate", *others):
@@ -75,6 +76,12 @@ def arm_labels(arms: Sequence[RunConfig]) -> tuple[list[str], list[tuple[str, ..
         if len(set(finer)) > len(set(labels)):
             names, labels = [*names, name], finer
     return [_HEADINGS.get(name, name) for name in names], labels
+
+
+def arm_text(headings: Sequence[str], label: Sequence[str]) -> str:
+    """Returns what tells an arm from the others in a line: `Pendulum-v1 batch 32 lr 0.001`."""
+    named = zip(headings, label, strict=True)
+    return " ".join(value if heading == _HEADINGS["env_id"] else f"{heading} {value}" for heading, value in named)
 
 
 def arms_table(headings: Sequence[str], arms: Sequence[Arm], *, width: int, height: int) -> Group:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.progress import progress
-from rlbatch.errors import InputError
-from rlbatch.results import GOOD_OUTCOMES
 from rlbatch.values import Integer
 
 if TYPE_CHECKING:
-    from rlbatch.experiment import Experiment
-    from rlbatch.grid import PlannedRun
+    from rlbatch.cli.task import Task
 
 
 @click.command(cls=options.GroupedCommand)
@@ -76,48 +71,10 @@ if TYPE_CHECKING:
     help="stacked: many runs as one program. sb3: Stable-Baselines3's own classes, one run at a time.  "
     "[default: stacked]",
 )
-@options.option(
-    "--jobs",
-    type=types.integer(Integer(1, 256)),
-    group="Resources",
-    help="Stacks that train at a time, each in a process of its own.  [default: one per core]",
-)
-@options.option(
-    "--stack-width",
-    type=types.integer(Integer(1, 256)),
-    group="Resources",
-    help="Runs that train as one program, at most.  [default: at most 32, fewer where cores would be idle]",
-)
-@options.option(
-    "--env-workers",
-    type=types.integer(Integer(0, 256)),
-    default=0,
-    group="Resources",
-    help="Processes that step the environments of a stack; worth it for MuJoCo and Box2D.  [default: 0, none]",
-)
-@options.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    type=types.word("auto", "cpu", "cuda"),
-    metavar="auto|cpu|cuda[:n]",
-    group="Resources",
-    help="auto: a GPU for image observations, else the CPU.",
-)
-@options.option(
-    "--retry-failed",
-    is_flag=True,
-    group="Resources",
-    help="Train failed runs again; a diverged run is a result and stays.",
-)
+@options.resource_options
 @options.out_option
 @options.option("--name", group="Output", help="Name of the experiment's folder.  [default: <env>-<algo>]")
-@options.option(
-    "--dry-run", is_flag=True, group="Output", help="Print what would run and what it costs; write nothing."
-)
-@options.output_options
-@options.option("-q", "--quiet", is_flag=True, group="Output", help="Print nothing but the run folders.")
-@options.option("-v", "--verbose", is_flag=True, group="Output", help="Print every setting and where it came from.")
+@options.telling_options
 def command(**given: Any) -> int:
     """Train one run, or all combinations of several batch sizes and seeds.
 
@@ -125,42 +82,16 @@ def command(**given: Any) -> int:
     rlbatch train --env CartPole-v1 --batch 256
     rlbatch train --env Pendulum-v1 --batch 32,64,128,256 --seeds 5
     """  # noqa: D301 - click reads the \b
-    from rlbatch.cli import narrate  # this and what follows loads gymnasium, which help does not need
-    from rlbatch.launch import Interrupted, execute
-    from rlbatch.launch.execute import left_to_do
+    from rlbatch.cli.carry_out import carry_out  # loads gymnasium, which help does not need
 
-    modules, planned, experiment = _plan(given)
-    talks = not given["quiet"] and not given["as_json"]
-    if talks or (given["dry_run"] and given["as_json"]):
-        with contextlib.suppress(BrokenPipeError):  # nobody reads on: training goes on
-            narrate.announce(planned, experiment, given)
-    if given["dry_run"]:
-        return 0
-    left = left_to_do(planned, experiment, given["retry_failed"])
-    try:
-        with progress([run.config for run in planned], quiet=not talks, left=left) as show:
-            outcomes = execute(
-                planned,
-                experiment,
-                show,
-                device=given["device"],
-                modules=modules,
-                stack_width=given["stack_width"],
-                jobs=given["jobs"],
-                env_workers=given["env_workers"],
-                retry_failed=given["retry_failed"],
-                argv=["rlbatch", *click.get_current_context().obj],
-            )
-    except Interrupted as stop:
-        return narrate.stopped(stop, experiment, given)
-    with contextlib.suppress(BrokenPipeError):
-        narrate.conclude(outcomes, experiment, given)
-    return 0 if all(o.result["outcome"] in GOOD_OUTCOMES for o in outcomes) else 3
+    return carry_out(_plan(given), given)
 
 
-def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experiment]:
-    """Returns the modules to import, the runs and their experiment, all checked; nothing has been written."""
+def _plan(given: Mapping[str, Any]) -> Task:
+    """Returns what to train, all checked; nothing has been written."""
+    from rlbatch.cli.carry_out import check_stacked
     from rlbatch.cli.request import modules_of, request_of, told_by_option
+    from rlbatch.cli.task import Task
     from rlbatch.environments import import_module
     from rlbatch.experiment import experiment_at
     from rlbatch.grid import expand
@@ -172,7 +103,7 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
     request = request_of(given)
     with told_by_option(request):
         planned = expand(request)
-    _check_stacked(given, planned)
+    check_stacked(given, planned)
     first = planned[0].config
     default_name = f"{first.env_id}-{first.algo}".replace("/", "+").replace(":", "++")
     experiment = experiment_at(
@@ -180,13 +111,4 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[PlannedRun], Experi
     )
     with told_by_option(request):
         check(planned, experiment, given["device"], given["stack_width"], given["jobs"])
-    return list(modules), planned, experiment
-
-
-def _check_stacked(given: Mapping[str, Any], planned: Sequence[PlannedRun]) -> None:
-    """Refuses what only a stack can use where there is none."""
-    for option, asked in (("--stack-width", given["stack_width"]), ("--env-workers", given["env_workers"])):
-        unstacked = next((run for run in planned if run.config.engine != "stacked"), None)
-        if asked and unstacked is not None:
-            why = unstacked.origins["engine"]
-            raise InputError(option, f"is of no use with the engine sb3 ({why})", "leave it out")
+    return Task("train", list(modules), planned, experiment)

@@ -10,11 +10,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from rlbatch.errors import printable
-from rlbatch.values import Integer, from_json, mapping
+from rlbatch.values import MAX_SEEDS, SEED, Integer, from_json, mapping, seed_range
 
-_SEED = Integer(0, 2**32 - 1)
 _BATCH = Integer(1)
-_MAX_SEEDS = 10_000
 _MAX_DIGITS = 100
 
 
@@ -95,21 +93,16 @@ def read_batches(word: str) -> tuple[int, ...]:
 def read_seeds(word: str) -> tuple[int, ...]:
     """Reads seeds: `5` is how many (0 to 4), `0..4` a range with both ends, `1,5,9` a list."""
     if "," in word:
-        return _distinct([_SEED(_digits(part)) for part in word.split(",")])
-    span = re.fullmatch(r"([0-9]+)\.\.([0-9]+)", word)
+        return _distinct([SEED(_digits(part)) for part in word.split(",")])
+    span = seed_range(word)
     if span is not None:
-        first, last = _SEED(_digits(span[1])), _SEED(_digits(span[2]))
-        if first > last:
-            raise ValueError(f"{word!r} runs backwards, write {last}..{first}")
-        if last - first >= _MAX_SEEDS:
-            raise ValueError(f"{word!r} is more than {_MAX_SEEDS} seeds")
-        return tuple(range(first, last + 1))
-    return tuple(range(Integer(1, _MAX_SEEDS)(_digits(word))))
+        return span
+    return tuple(range(Integer(1, MAX_SEEDS)(_digits(word))))
 
 
 def read_seed(word: str) -> int:
     """Reads one seed."""
-    return _SEED(_digits(word))
+    return SEED(_digits(word))
 
 
 def read_setting(word: str) -> tuple[str, Any]:

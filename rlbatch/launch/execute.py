@@ -19,7 +19,7 @@ import psutil
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError, TemporaryError
-from rlbatch.experiment import Experiment
+from rlbatch.experiment import Declared, Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import local
 from rlbatch.launch.estimate import replay_bytes
@@ -63,11 +63,12 @@ def execute(
     jobs: int | None = None,
     retry_failed: bool = False,
     argv: Sequence[str] = (),
+    declared: Declared | None = None,
 ) -> list[Outcome]:
     """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
 
     Args:
-        planned: the runs, from `grid.expand`.
+        planned: the runs, from `grid` or an experiment file.
         experiment: the folder they belong to.
         report: is told of progress.
         device: as asked; see `check_device`.
@@ -77,6 +78,7 @@ def execute(
         jobs: stacks that train at a time; None for `default_jobs`.
         retry_failed: train failed runs again (never diverged ones).
         argv: the command, for the record.
+        declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
 
     Raises:
         InputError, RefusedError: see `check`.
@@ -86,7 +88,10 @@ def execute(
     check(planned, experiment, device, stack_width, jobs)
     argv = without_secrets(argv)
     with experiment.lock() as lock:
-        experiment.add_plan([run.config for run in planned], argv)
+        if declared is None:
+            experiment.add_plan([run.config for run in planned], argv)
+        else:
+            experiment.replace_plan(declared, argv)
         todo = left_to_do(planned, experiment, retry_failed)
         if todo:
             made = provenance(argv, modules)
@@ -216,10 +221,9 @@ def _check_same(folder: RunFolder, run: PlannedRun, experiment: Experiment) -> N
         return
     if not folder.exists() and any(folder.path.iterdir()):
         raise RefusedError(where, "holds files but no config.json", "move them away")
-    ids = [folder.record()["run_id"]] if folder.exists() else []
     result = folder.result()
-    ids += [result["run_id"]] if result is not None else []
-    if any(run_id != run.config.run_id for run_id in ids):
+    others = folder.exists() and not folder.holds(run.config)
+    if others or (result is not None and result["run_id"] != run.config.run_id):
         raise RefusedError(where, "holds another run", "use another --name")
 
 
@@ -237,7 +241,7 @@ def _outcome(folder: RunFolder, run: PlannedRun, new: bool, modules: Sequence[st
     result = folder.result()
     if result is None:
         raise TemporaryError(str(folder.path), "has no result", "run the same command again")
-    made = folder.record().get("provenance")
+    made = folder.record().get("provenance") if modules else None
     known = made.get("modules", {}) if isinstance(made, dict) else {}
     changed = tuple(name for name in modules if not new and name in known and known[name] != file_hash(name))
     return Outcome(run, folder, result, new, changed)

@@ -381,7 +381,7 @@ COMMANDS = [
     ),
     (("show", LONG), ("xxx", "File name too long")),
     (("list",), ("kind", "is missing")),
-    (("list", "foo"), ("'foo'", "allowed: envs, presets, runs")),
+    (("list", "foo"), ("'foo'", "allowed: envs, presets, experiments, runs")),
     (("list", "env"), ("'env'", "did you mean envs?")),
     (("list", "envs", "x"), ("folder", "'x'", "leave it out")),
     (("list", "presets", "x"), ("folder", "'x'", "leave it out")),
@@ -409,6 +409,80 @@ COMMANDS = [
     *((("completion", word), ("not a shell", "allowed: bash, zsh, fish")) for word in ("tcsh", "BASH", "")),
     (("completion", "bash", "zsh"), ("unexpected", "zsh")),
     (("doctor", "x"), ("unexpected", "x")),
+]
+
+GOOD_FILE = "name: x\nenvs: [CartPole-v1]\nbatch_size: [32, 64]\nseeds: 2\n"
+FILES = {
+    "empty": "# nothing\n",
+    "listed": "- 1\n",
+    "torn": "name: x\nenvs: [",
+    "twice": f"{GOOD_FILE}seeds: 3\n",
+    "alias": "name: &a x\nenvs: *a\n",
+    "tag": "name: !!python/object/apply:os.system [id]\n",
+    "octal": GOOD_FILE.replace("seeds: 2", "seeds: 010"),
+    "unknown": GOOD_FILE.replace("batch_size", "bacth_size"),
+    "large": GOOD_FILE.replace("64]", "4096]"),
+    "many": GOOD_FILE.replace("seeds: 2", "seeds: 6000"),
+    "escape": 'name: "a\\e[31m"\nenvs: [CartPole-v1]\n"\\e[31m": 1\n',
+    "foreign": GOOD_FILE,
+    "memory": f"{GOOD_FILE}buffer_size: 1000000000\ntotal_timesteps: 1000000000\n",
+    "good": GOOD_FILE,
+}
+"""Name of an experiment file -> what it says."""
+
+
+def file_cases(command: str) -> list[Any]:
+    """Returns what is said of bad experiment files by a command that reads them."""
+    said = {
+        "empty": "is empty",
+        "listed": "1:1: is not a mapping",
+        "torn": "is not YAML",
+        "twice": "5:1: 'seeds' stands twice, before in line 4",
+        "alias": "1:7: holds an anchor",
+        "tag": "1:7: holds the tag",
+        "octal": "4:8: '010' is a number to some readers",
+        "unknown": "3:1: bacth_size is not a setting; did you mean batch_size?",
+        "large": "3:18: batch_size: 4096 is larger than learning_starts",
+        "many": "1:1: 12,000 runs are more than 10,000",
+        "escape": "1:1: name: 'a\\x1b[31m' cannot be a folder's name",
+    }
+    return [((command, f"{name}.yaml"), (f"{name}.yaml:", text)) for name, text in said.items()]
+
+
+FILE_COMMANDS = [
+    *file_cases("run"),
+    *file_cases("show"),
+    (("run",), ("file", "is missing")),
+    *((("run", word), ("FILE", "not a path")) for word in ("", "a\0b", ESCAPE)),
+    (("run", "nosuch"), ("'nosuch'", "neither an experiment file nor the name of one", "rlbatch list experiments")),
+    (("run", "nosuch.yaml"), ("'nosuch.yaml'", "neither an experiment file")),
+    (("show", "nosuch.yaml"), ("'nosuch.yaml'", "neither an experiment file")),
+    (("run", "kept"), ("'kept'", "is a folder")),
+    (("run", "file"), ("file:1:1", "is not a mapping")),
+    (("run", "x" * 300), ("FILE", "File name too long")),
+    (("run", "/dev/zero"), ("/dev/zero", "is not a file")),
+    (("run", "good.yaml", "more.yaml"), ("unexpected", "more.yaml")),
+    (("run", "good.yaml", "--batch", "3"), ("--batch", "is not an option")),
+    *((("run", "good.yaml", "--limit", n), ("--limit", "allowed is 1 to 10000")) for n in ("0", "-1", "10001")),
+    *(
+        (("run", "good.yaml", "--only", word), ("--only", text))
+        for word, text in {
+            "batch_size": "is not field=value",
+            "batch_size=128": "the runs have 32, 64",
+            "seed=9": "the runs have 0, 1",
+            "seed=3..1": "write 1..3",
+            "lr_rule=sqrt": "no run has lr_rule=sqrt",
+        }.items()
+    ),
+    (("run", "good.yaml", "--only", "bacth_size=3"), ("bacth_size", "did you mean batch_size?")),
+    (("run", "good.yaml", "--only", "batch_size=3.5"), ("batch_size", "is not a whole number")),
+    (("run", "good.yaml", "--only", "seed=0", "--only", "seed=1"), ("--only", "seed is given twice", "seed=[a,b]")),
+    (("run", "good.yaml", "--import", "no_such_module"), ("--import", "cannot be imported")),
+    (("run", "good.yaml", "--name", "../x"), ("--name", "cannot be a folder's name")),
+    (("run", "good.yaml", "--out", "file"), ("--out", "cannot be used")),
+    (("run", "good.yaml", "--device", "tpu"), ("--device", "is not a device")),
+    (("run", "foreign.yaml", "--out", "kept", "--name", "foreign"), ("--name", "not an rlbatch experiment")),
+    (("run", "memory.yaml"), ("memory.yaml:5:1", "buffer_size: a replay of", "buffer_size: N")),
 ]
 
 REFUSED = [
@@ -440,6 +514,8 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (odd / "experiment.yaml").write_text("schema: 1\nplans:\n- 3\n")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("/nonexistent/x")
+    for name, text in FILES.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
     for name, text in (("raising", "raise RuntimeError('a\\nb')"), ("exiting", "raise SystemExit(7)")):
         (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "unreadable.py").write_text("def (")
@@ -464,7 +540,7 @@ def check_line(err: str, said: tuple[str, ...]) -> None:
 @pytest.mark.usefixtures("surroundings", "module")
 @pytest.mark.parametrize(
     ("words", "said"),
-    named([*NUMBERS, *SETTING_VALUES, *REPEATED, *ENVIRONMENTS, *CHOICES, *PATHS, *COMMANDS]),
+    named([*NUMBERS, *SETTING_VALUES, *REPEATED, *ENVIRONMENTS, *CHOICES, *PATHS, *COMMANDS, *FILE_COMMANDS]),
 )
 def test_bad_input_is_one_line_exit_2_and_nothing_written(
     words: tuple[str, ...], said: tuple[str, ...], rlbatch: Call, tree: Tree
@@ -502,7 +578,7 @@ def test_what_is_refused_for_safety_is_one_line_exit_5_and_nothing_written(
         (("status", "nosuch"), "nosuch", "holds no experiment", "rlbatch train makes one", 2),
         (("status", "kept/newer"), "kept/newer/experiment.yaml", "schema 1", "", 5),
         (("show", "nosuch"), "nosuch", "is not a run folder", "rlbatch list runs", 2),
-        (("list", "foo"), "list", "'foo' cannot be listed", "allowed: envs, presets, runs", 2),
+        (("list", "foo"), "list", "'foo' cannot be listed", "allowed: envs, presets, experiments, runs", 2),
         (("evaluate", "nosuch", "--episodes", "0"), "--episodes", "0 is out of range", "", 2),
     ],
 )

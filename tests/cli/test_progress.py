@@ -384,7 +384,7 @@ def test_a_summary_names_few_arms(clock: Clock, capsys: pytest.CaptureFixture[st
 def test_a_failure_names_what_tells_its_arm_from_others(capsys: pytest.CaptureFixture[str]) -> None:
     with progress([*runs(1), *runs(1, learning_rate=0.5)], quiet=False) as show:
         show(finished(1, outcome="diverged", final={"return_mean": None}))
-    assert capsys.readouterr().err == "X-v0 batch 32 seed 0 lr 0.5: diverged, return -\n"
+    assert capsys.readouterr().err == "X-v0 batch 32 lr 0.5 seed 0: diverged, return -\n"
 
 
 def test_nobody_who_reads_the_lines_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

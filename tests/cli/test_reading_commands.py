@@ -80,7 +80,8 @@ def test_status_names_planned_and_failed_runs_in_json(finished: Path, rlbatch: C
     told = json.loads(out)
     assert (code, told["schema"]) == (0, "rlbatch.status/1")
     paths = [str(run.relative_to(FOLDER)) for run in (finished, other)]
-    assert told["experiments"] == [{"folder": str(FOLDER), "runs": {paths[0]: "crashed", paths[1]: "planned"}}]
+    runs = {paths[0]: "crashed", paths[1]: "planned"}
+    assert told["experiments"] == [{"folder": str(FOLDER), "runs": runs, "outside": []}]
 
 
 def test_status_of_the_results_folder_shows_every_experiment(

@@ -14,6 +14,7 @@ import yaml
 
 from rlbatch.cli import main
 from rlbatch.cli.request import request_of
+from rlbatch.experiment_file import load, settings_of
 from rlbatch.grid import PlannedRun, Request, expand
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -55,7 +56,7 @@ def declared(name: str, summaries: ModuleType, neutral_search: ModuleType) -> li
     """Returns the runs that a file's commands should train: those of the search end with the confirmation."""
     document = summaries.declaration(name)
     if name == "sb3_parity":
-        return list(summaries.declared_runs(document))
+        return list(settings_of(document))
     rates = {"CartPole-v1": RATES["dqn_rate"], "Acrobot-v1": RATES["dqn_rate"], "Pendulum-v1": RATES["sac_rate"]}
     parts = neutral_search.declared_parts(document)
     return parts["search"] + [r for r in parts["confirm"] if r["learning_rate"] == float(rates[r["env_id"]])]
@@ -78,6 +79,15 @@ def test_the_commands_in_the_head_train_exactly_the_declared_runs(
     assert max(trained.values()) == 1
     assert "Size: 360 runs" in text_of(name)
     assert len(settings) == {"sb3_parity": 360, "neutral_search": 360 + 60}[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_trains_what_the_commands_train(name: str) -> None:
+    by_hand = [run for words in commands_of(name) if "neutral_confirm" not in words[-1] for run in planned_by(words)]
+    file = load(EXPERIMENTS / f"{name}.yaml")
+    assert file.name == name
+    assert {run.config.run_id for run in file.planned} == {run.config.run_id for run in by_hand}
+    assert len(file.planned) == 360
 
 
 @pytest.mark.parametrize("name", NAMES)

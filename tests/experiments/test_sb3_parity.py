@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rlbatch.experiment_file import settings_of
 from rlbatch.grid import Request, expand
 from rlbatch.results import run_path, run_record
 
@@ -21,6 +22,7 @@ def document(summaries: ModuleType) -> dict[str, Any]:
     """Fewer seeds than declared: 3 of sb3 and 4 of stacked, in one environment."""
     content: dict[str, Any] = summaries.declaration("sb3_parity")
     content["envs"] = ["CartPole-v1"]
+    content["overrides"] = {"CartPole-v1": content["overrides"]["CartPole-v1"]}
     content["seeds"] = ["0..2", "1000..1003"]
     content["exclude"] = [{"engine": "sb3", "seed": "1000..1003"}, {"engine": "stacked", "seed": "0..2"}]
     content["analysis"]["repeat"] = {"sb3": "100..101", "stacked": "200..201"}
@@ -99,7 +101,7 @@ def run_folders(summaries: ModuleType, tmp_path: Path) -> Callable[..., Path]:
     """Writes folders of finished runs with the declared settings; returns the experiment's folder."""
 
     def write(areas: dict[int, float], **changed: Any) -> Path:
-        declared = summaries.declared_runs(summaries.declaration("sb3_parity"))
+        declared = settings_of(summaries.declaration("sb3_parity"))
         for run in (r for r in declared if r["env_id"] == "Pendulum-v1" and r["seed"] in areas):
             settings = {f: v for f, v in (run | changed).items() if f not in ("env_id", "seed", "batch_size")}
             (planned,) = expand(Request("Pendulum-v1", batch_sizes=(64,), seeds=(run["seed"],), settings=settings))

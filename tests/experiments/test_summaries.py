@@ -56,32 +56,6 @@ def test_a_score_is_normalised_by_low_and_reference(summaries: ModuleType) -> No
     assert summaries.reference_range("Pendulum-v1") == pytest.approx(1083.508)
 
 
-def test_a_list_is_an_axis_overrides_beat_it_and_exclude_takes_away(summaries: ModuleType) -> None:
-    document = {
-        "name": "x",
-        "envs": ["A", "B"],
-        "seeds": ["0..1", 7],
-        "gamma": [0.9, 0.99],
-        "net_arch": [64, 64],
-        "overrides": {"B": {"gamma": 0.5}},
-        "exclude": [{"env_id": "A", "seed": "0..1"}, {"gamma": 0.5, "seed": 7}],
-        "analysis": {"score": "auc"},
-    }
-    runs = summaries.declared_runs(document)
-    assert [(run["env_id"], run["seed"], run["gamma"]) for run in runs] == [
-        ("A", 7, 0.9),
-        ("A", 7, 0.99),
-        ("B", 0, 0.5),
-        ("B", 1, 0.5),
-    ]
-    assert all(run["net_arch"] == [64, 64] and "name" not in run for run in runs)
-
-
-def test_an_axis_of_a_list_typed_setting_is_a_list_of_lists(summaries: ModuleType) -> None:
-    runs = summaries.declared_runs({"envs": ["A"], "seeds": 3, "net_arch": [[64], [64, 64]]})
-    assert [(run["seed"], run["net_arch"]) for run in runs] == [(3, [64]), (3, [64, 64])]
-
-
 def test_seeds_are_named_in_spans(summaries: ModuleType) -> None:
     assert summaries.spans([7, 0, 2, 1, 9]) == "0..2, 7, 9"
 

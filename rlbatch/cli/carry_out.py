@@ -1,0 +1,59 @@
+"""How does a command have planned runs trained? It says what it will do, shows progress, and says how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from rlbatch.cli import narrate
+from rlbatch.cli.progress import progress
+from rlbatch.cli.task import Task
+from rlbatch.errors import InputError
+from rlbatch.grid import PlannedRun
+from rlbatch.launch import Interrupted, execute
+from rlbatch.launch.execute import left_to_do
+from rlbatch.results import GOOD_OUTCOMES
+
+
+def carry_out(task: Task, given: Mapping[str, Any]) -> int:
+    """Trains what is missing and tells about it, or only tells with --dry-run; returns the exit code."""
+    talks = not given["quiet"] and not given["as_json"]
+    if talks or (given["dry_run"] and given["as_json"]):
+        with contextlib.suppress(BrokenPipeError):  # nobody reads on: training goes on
+            narrate.announce(task, given)
+    if given["dry_run"]:
+        return 0
+    left = left_to_do(task.planned, task.experiment, given["retry_failed"])
+    try:
+        with progress([run.config for run in task.planned], quiet=not talks, left=left) as show:
+            outcomes = execute(
+                task.planned,
+                task.experiment,
+                show,
+                device=given["device"],
+                modules=task.modules,
+                stack_width=given["stack_width"],
+                jobs=given["jobs"],
+                env_workers=given["env_workers"],
+                retry_failed=given["retry_failed"],
+                argv=["rlbatch", *click.get_current_context().obj],
+                declared=task.file.declared() if task.file is not None else None,
+            )
+    except Interrupted as stop:
+        return narrate.stopped(stop, task.experiment, given)
+    with contextlib.suppress(BrokenPipeError):
+        narrate.conclude(outcomes, task, given)
+    return 0 if all(o.result["outcome"] in GOOD_OUTCOMES for o in outcomes) else 3
+
+
+def check_stacked(given: Mapping[str, Any], planned: Sequence[PlannedRun]) -> None:
+    """Refuses what only a stack can use where there is none."""
+    if any(run.config.engine == "stacked" for run in planned):
+        return
+    for option, asked in (("--stack-width", given["stack_width"]), ("--env-workers", given["env_workers"])):
+        if asked and planned:
+            why = planned[0].origins["engine"]
+            raise InputError(option, f"is of no use with the engine sb3 ({why})", "leave it out")

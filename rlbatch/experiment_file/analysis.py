@@ -1,0 +1,81 @@
+"""How will the runs be compared, as the file declares it before they are trained? The block `analysis`, checked.
+
+The block is free; the keys that are known here are checked, and a key that looks like a known one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlbatch import presets
+from rlbatch.config import SETTINGS, check_value
+from rlbatch.errors import InputError, nearest
+from rlbatch.grid import PlannedRun
+from rlbatch.strict_yaml import Document
+from rlbatch.values import Check, Choice, Real
+
+METRICS = ("auc", "return_mean", "best", "steps_to_threshold", "drawdown_max", "dispersion")
+"""Scores of a run in result.json that a comparison can be about."""
+
+_FRACTION = Real(0, 1, above_low=True, below_high=True)
+_KNOWN: dict[str, Check] = {
+    "metric": Choice(METRICS),
+    "score": Choice(METRICS),
+    "equivalence": _FRACTION,
+    "margin": _FRACTION,
+    "delta": _FRACTION,
+    "alpha": Real(0, 0.5, above_low=True),
+}
+"""Key -> what it may be. equivalence, margin and delta are parts of the environment's reference range."""
+_FREE = ("reference", "compare", "scale", "choose", "per", "confirm", "test", "repeat")
+
+
+def declared_analysis(document: Document, planned: Sequence[PlannedRun]) -> dict[str, Any]:
+    """Returns the block, with the preset's batch size as the reference arm where it names none and there is one.
+
+    Raises:
+        InputError: it is no mapping, or a known key has a value it cannot have, or no run is the reference.
+    """
+    block = document.content.get("analysis", {})
+    if not isinstance(block, dict):
+        raise InputError(document.where(("analysis",)), "analysis: is not a mapping")
+    for key, value in block.items():
+        where = document.where(("analysis", key))
+        if key in _KNOWN:
+            try:
+                _KNOWN[key](value)
+            except ValueError as error:
+                raise InputError(where, f"analysis: {key}: {error}") from error
+        elif key in ("reference", "compare"):
+            _check_arm(value, f"analysis: {key}", where, planned)
+        elif key not in _FREE and (hint := nearest(key, (*_KNOWN, *_FREE))):
+            raise InputError(where, f"analysis: {key} is not a key that is known", hint)
+    batches = _preset_batches(planned) & {run.config.batch_size for run in planned}
+    if "reference" in block or len(batches) != 1:
+        return dict(block)
+    return block | {"reference": {"batch_size": batches.pop()}}
+
+
+def _check_arm(value: Any, what: str, where: str, planned: Sequence[PlannedRun]) -> None:
+    """Raises InputError unless some run has these values."""
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(where, f"{what}: is not a mapping", "write {field: value}")
+    for field, given in value.items():
+        if field not in SETTINGS or field == "seed":
+            raise InputError(where, f"{what}: {field} is not a setting of an arm", nearest(field, SETTINGS))
+        try:
+            typed = check_value(field, given)
+        except InputError as error:
+            raise InputError(where, f"{what}: {field}: {error.what}", error.hint) from error
+        known = [getattr(run.config, field) for run in planned]
+        known += [labels[field] for run in planned for labels in run.also if field in labels]
+        if typed not in known:
+            values = ", ".join(dict.fromkeys(map(str, known)))
+            raise InputError(where, f"{what}: no run has {field}: {given}", f"the runs have {values}")
+
+
+def _preset_batches(planned: Sequence[PlannedRun]) -> set[int]:
+    """Returns the batch sizes that the presets of these runs have."""
+    kinds = {(c.preset, c.algo, c.env_id.rpartition(":")[2]) for c in (run.config for run in planned)}
+    return {presets.load(*kind).values.get("batch_size", SETTINGS["batch_size"].default_for(kind[1])) for kind in kinds}
