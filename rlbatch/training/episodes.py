@@ -62,7 +62,7 @@ class Episodes:
             "observations": self._envs.observations,
             "actions": taken.swapaxes(0, 1),
         }
-        return {name: array.reshape(-1, self._per_run, *array.shape[1:]) for name, array in whole.items()}
+        return {name: array.reshape(len(self._seeds), self._per_run, *array.shape[1:]) for name, array in whole.items()}
 
     def restore(self, state: Arrays, returns: NDArray[np.float64], *, exact: bool) -> NDArray[np.bool_]:
         """Brings the environments to where they were, those that cannot be to the beginning of a new episode.
@@ -75,7 +75,7 @@ class Episodes:
         Returns:
             Which ones had to begin anew, (R, E).
         """
-        flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in state.items()}
+        flat = {name: array.reshape(len(self._counts), *array.shape[2:]) for name, array in state.items()}
         self._counts[...] = flat["counts"]
         lengths, actions = flat["lengths"], flat["actions"].swapaxes(0, 1)
         self._actions, self._noted = actions.copy(), len(actions)
@@ -99,12 +99,14 @@ class Episodes:
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Takes the actions (T, N, ...) again, of each environment the last ones; returns rewards and endings, (N,)."""
         envs, returns, ended = self._envs, np.zeros(len(lengths)), np.zeros(len(lengths), np.bool_)
-        envs.reset([index for index in range(len(lengths)) if index not in envs.failures])
+        envs.reset([int(index) for index in np.flatnonzero(lengths > 0) if index not in envs.failures])
         for left in range(len(actions), 0, -1):
             which = [int(index) for index in np.flatnonzero(lengths >= left) if index not in envs.failures]
             envs.step(actions[len(actions) - left].copy(), which)  # an environment may keep its action
             returns[which] += envs.rewards[which]
             ended |= envs.terminated | envs.truncated
+        # last, since a step gives every environment an observation, also those that do not take it
+        envs.reset([int(index) for index in np.flatnonzero(lengths == 0) if index not in envs.failures])
         return returns, ended
 
     def _seed_of(self, index: int, episode: int) -> int:
