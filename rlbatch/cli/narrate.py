@@ -137,7 +137,7 @@ def result_line(outcome: Outcome) -> str:
 def stopped(stop: Interrupted, experiment: Experiment, given: Mapping[str, Any]) -> int:
     """Says how to go on after a Ctrl-C, as JSON or in words; returns the exit code."""
     what = f"stopped; finished runs are kept in {experiment.path}"
-    hint = "The same command goes on; runs that were interrupted start from zero"
+    hint = "The same command goes on where this one stopped; runs of the engine sb3 start from zero"
     told = {"schema": "rlbatch.error/1", "where": "", "what": what, "hint": hint, "exit_code": stop.exit_code}
     click.echo(json.dumps(told) if given["as_json"] else f"{what}. {hint}", err=True)
     return stop.exit_code

@@ -20,11 +20,15 @@ from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError, TemporaryError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
-from rlbatch.launch import local
+from rlbatch.launch import checkpoints, local
 from rlbatch.launch.estimate import replay_bytes
 from rlbatch.launch.plan import plan_stacks
 from rlbatch.launch.provenance import file_hash, provenance, without_secrets
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
+from rlbatch.training.checkpoint import INTERVAL_S
+
+CHECKPOINTS = "_checkpoints"
+"""Where an experiment keeps the checkpoints of its stacks while they train."""
 
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress message: {"type": "started" | "train" | "eval" | "finished", "run": index, ...} of one run, or
@@ -60,6 +64,7 @@ def execute(
     stack_width: int | None = None,
     env_workers: int = 0,
     retry_failed: bool = False,
+    checkpoint_s: float = INTERVAL_S,
     argv: Sequence[str] = (),
 ) -> list[Outcome]:
     """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
@@ -73,6 +78,7 @@ def execute(
         stack_width: most runs that train as one program; None for `plan.MAX_WIDTH`.
         env_workers: processes that step the environments of a stack; 0 for none.
         retry_failed: train failed runs again (never diverged ones).
+        checkpoint_s: seconds of training between two checkpoints of a stack.
         argv: the command, for the record.
 
     Raises:
@@ -85,15 +91,19 @@ def execute(
     with experiment.lock() as lock:
         experiment.add_plan([run.config for run in planned], argv)
         todo = left_to_do(planned, experiment, retry_failed)
+        kept = experiment.path / CHECKPOINTS
         if todo:
             made = provenance(argv, modules)
             local.train(
                 [_job(planned[i], experiment, made) for i in todo],
                 lambda message: report(local.renumbered(message, todo)),
-                local.Resources(device, tuple(modules), stack_width, env_workers, free_memory(device)),
+                local.Resources(
+                    device, tuple(modules), stack_width, env_workers, free_memory(device), kept, checkpoint_s
+                ),
                 logs=experiment.path / "_logs",
                 lock=lock,
             )
+        checkpoints.sweep(kept, experiment)
     return [_outcome(experiment.run(run.config), run, i in todo, modules) for i, run in enumerate(planned)]
 
 
@@ -119,13 +129,16 @@ def check(
 
     Raises:
         InputError: the folder or the device cannot be used, or memory does not suffice.
-        RefusedError: a run folder there was tampered with, or is of another version.
+        RefusedError: a run folder there was tampered with or is of another version, or a run is half done on another
+            kind of device.
     """
     experiment.check_usable()
     check_device(device)
     check_memory([run.config for run in planned], device, stack_width)
     for run in planned:
         _check_same(experiment.run(run.config), run, experiment)
+    runs = [(run.config, experiment.run(run.config)) for run in planned]
+    checkpoints.refuse_other_device(experiment.path / CHECKPOINTS, runs, device)
 
 
 def check_device(asked: str) -> None:

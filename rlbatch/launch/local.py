@@ -23,9 +23,11 @@ from typing import Any
 
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
+from rlbatch.launch.checkpoints import continued
 from rlbatch.launch.plan import plan_stacks
 from rlbatch.recorder import record_crash
 from rlbatch.results import RunFolder, storage
+from rlbatch.training.checkpoint import INTERVAL_S
 
 _GRACE_S = 30
 
@@ -49,6 +51,8 @@ class Resources:
         stack_width: most runs of a stack; None for `plan.MAX_WIDTH`.
         env_workers: processes that step the environments of a stack; 0 for none.
         memory: bytes, of which the replays of a stack may fill half; None for no such limit.
+        checkpoints: the folder of all checkpoints; None keeps none.
+        checkpoint_s: seconds of training between two of them.
     """
 
     device: str = "auto"
@@ -56,6 +60,8 @@ class Resources:
     stack_width: int | None = None
     env_workers: int = 0
     memory: int | None = None
+    checkpoints: Path | None = None
+    checkpoint_s: float = INTERVAL_S
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -113,9 +119,12 @@ def train(
 
 
 def stacks_of(jobs: Sequence[Job], resources: Resources) -> list[list[int]]:
-    """Returns which jobs train together, as indices."""
+    """Returns which jobs train together, as indices: first those that go on, as they were, then all others."""
     width, memory, device = resources.stack_width, resources.memory, resources.device
-    return plan_stacks([job.config for job in jobs], width=width, memory=memory, device=device)
+    kept = continued(resources.checkpoints, [(job.config, job.folder) for job in jobs])
+    new = sorted(set(range(len(jobs))).difference(*kept))
+    planned = plan_stacks([jobs[index].config for index in new], width=width, memory=memory, device=device)
+    return kept + [[new[place] for place in stack] for stack in planned]
 
 
 def worker_job(jobs: Sequence[Job], widths: Sequence[int], lock: int, resources: Resources) -> dict[str, Any]:
@@ -129,6 +138,8 @@ def worker_job(jobs: Sequence[Job], widths: Sequence[int], lock: int, resources:
         ],
         "stacks": [list(range(a, b)) for a, b in itertools.pairwise(edges)],
         "lock": lock,
+        "checkpoints": None if resources.checkpoints is None else str(resources.checkpoints.resolve()),
+        "checkpoint_s": resources.checkpoint_s,
         "device": resources.device,
         "env_workers": resources.env_workers,
         "modules": list(modules),

@@ -52,7 +52,8 @@ def engines(monkeypatch: pytest.MonkeyPatch, in_process: None) -> Callable[..., 
 
         def engine(name: str) -> Engine:
             def train(configs: Sequence[RunConfig], emit: Any, commit: Any, **resources: Any) -> None:
-                calls.append((name, [(c.batch_size, c.seed) for c in configs], resources))
+                own = {key: value for key, value in resources.items() if key != "checkpoints"}
+                calls.append((name, [(c.batch_size, c.seed) for c in configs], own))
                 does(configs, emit, commit, **resources)
 
             return train
