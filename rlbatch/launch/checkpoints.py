@@ -6,6 +6,7 @@ checkpoint that has all of its runs: its own, or that of the wider stack of whic
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,6 +110,8 @@ def sweep(root: Path, experiment: Experiment) -> None:
     """Removes the checkpoints of stacks whose runs are all finished."""
     folders = list(_folders(root))
     if not folders:
+        with contextlib.suppress(OSError):
+            root.rmdir()
         return
     planned = experiment.planned()
     unfinished = {run_id for path, run_id in planned.items() if not _folder(experiment, path).result_path.exists()}

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
@@ -243,7 +244,7 @@ class Checkpoints:
 
 def _save(path: Path, arrays: Arrays) -> dict[str, Any]:
     """Writes arrays to a file that is whole or not there, synced; returns its size and hash."""
-    content = safetensors.numpy.save(arrays)
+    content = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     write_bytes(path, content)
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 

@@ -1,13 +1,13 @@
 """Where do the training environments of a stack stand? Their episodes' seeds, and the actions since these began.
 
 Every episode is reset with a seed of its own, so an environment that `reset(seed)` restores is brought back to the
-middle of an episode by taking the same actions again. Whether that worked shows in where it leads: the observation, the
-length and the sum of the rewards, to the bit, without an ending on the way.
+middle of an episode by taking the same actions again. Whether that worked shows on the way: to the bit the same
+observations, as the replay holds them, no ending, and at last the same sum of rewards. Watching costs training nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from rlbatch.training.env_workers import RemoteInstances
 from rlbatch.training.instances import Instances
 from rlbatch.training.randomness import episode_seed
 from rlbatch.training.state import Arrays
+
+Seen = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 _ROOM = 1024
 """Vector steps whose actions there is room for at first."""
@@ -64,12 +66,16 @@ class Episodes:
         }
         return {name: array.reshape(len(self._seeds), self._per_run, *array.shape[1:]) for name, array in whole.items()}
 
-    def restore(self, state: Arrays, returns: NDArray[np.float64], *, exact: bool) -> NDArray[np.bool_]:
+    def restore(
+        self, state: Arrays, returns: NDArray[np.float64], seen: Callable[[int], Seen | None], *, exact: bool
+    ) -> NDArray[np.bool_]:
         """Brings the environments to where they were, those that cannot be to the beginning of a new episode.
 
         Args:
             state: what `state` returned.
             returns: (R, E) sums of the rewards since the episodes began.
+            seen: returns what was observed before and after the vector step that is so many before the last one, each
+                (R, E, O); None where nobody knows any more.
             exact: whether `reset(seed)` restores an environment; otherwise none is brought back.
 
         Returns:
@@ -84,30 +90,42 @@ class Episodes:
         lost = np.ones(len(lengths), np.bool_)
         if exact:
             self._envs.next_seeds[...] = [self._seed_of(i, int(self._counts[i]) - 2) for i in everywhere]
-            found, ended = self._replay(actions, lengths)
-            same = (found == returns.ravel()) & (self._envs.observations == flat["observations"]).all(axis=1)
-            lost = ended | ~same
+            found, lost = self._replay(actions, lengths, seen)
+            lost |= (found != returns.ravel()) | _differ(self._envs.observations, flat["observations"])
         self._envs.next_seeds[...] = [self._seed_of(i, int(self._counts[i]) - 1) for i in everywhere]
-        anew = [int(index) for index in np.flatnonzero(lost) if index not in self._envs.failures]
+        anew = self._sound(lost)
         self._envs.reset(anew)
         for index in anew:
             self.renew(index)
         return lost.reshape(returns.shape)
 
     def _replay(
-        self, actions: NDArray[Any], lengths: NDArray[np.int64]
+        self, actions: NDArray[Any], lengths: NDArray[np.int64], seen: Callable[[int], Seen | None]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Takes the actions (T, N, ...) again, of each environment the last ones; returns rewards and endings, (N,)."""
-        envs, returns, ended = self._envs, np.zeros(len(lengths)), np.zeros(len(lengths), np.bool_)
-        envs.reset([int(index) for index in np.flatnonzero(lengths > 0) if index not in envs.failures])
+        """Takes the actions (T, N, ...) again, of each environment the last ones.
+
+        Returns:
+            The sum of the rewards of each environment, and whether it observed something else or its episode ended.
+        """
+        envs, returns, differs = self._envs, np.zeros(len(lengths)), np.zeros(len(lengths), np.bool_)
         for left in range(len(actions), 0, -1):
-            which = [int(index) for index in np.flatnonzero(lengths >= left) if index not in envs.failures]
+            known = seen(left - 1)
+            begins = self._sound(lengths == left)
+            envs.reset(begins)
+            if known is not None:
+                differs[begins] |= _differ(envs.observations, known[0])[begins]
+            which = self._sound(lengths >= left)
             envs.step(actions[len(actions) - left].copy(), which)  # an environment may keep its action
             returns[which] += envs.rewards[which]
-            ended |= envs.terminated | envs.truncated
-        # last, since a step gives every environment an observation, also those that do not take it
-        envs.reset([int(index) for index in np.flatnonzero(lengths == 0) if index not in envs.failures])
-        return returns, ended
+            differs |= envs.terminated | envs.truncated
+            if known is not None:
+                differs[which] |= _differ(envs.next_observations, known[1])[which]
+        envs.reset(self._sound(lengths == 0))
+        return returns, differs
+
+    def _sound(self, which: NDArray[np.bool_]) -> list[int]:
+        """Returns the environments among these, (N,), that did not fail."""
+        return [int(index) for index in np.flatnonzero(which) if index not in self._envs.failures]
 
     def _seed_of(self, index: int, episode: int) -> int:
         """Returns the seed of an environment's episode: the run's stream at episode · E + environment."""
@@ -122,3 +140,9 @@ class Episodes:
         self._noted = longest
         self._actions = np.zeros((max(_ROOM, 2 * longest), *actions.shape), actions.dtype)
         self._actions[:longest] = kept
+
+
+def _differ(observations: NDArray[np.float32], others: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tells which environments, (N,), observe something else than another time."""
+    differ: NDArray[np.bool_] = (observations != others.reshape(observations.shape)).any(axis=1)
+    return differ

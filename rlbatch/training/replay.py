@@ -147,6 +147,14 @@ class StackedReplay:
             self._by_position(self._over)[:, at] = torch.from_numpy(arrays["over"]).to(device)
         self._steps = last
 
+    def seen(self, step: int) -> tuple[Floats, Floats] | None:
+        """Returns the observations (R, E, O) before and after a vector step that ended no episode, if still there."""
+        if step <= self._steps - self._positions:
+            return None
+        rows = self._by_position(self._rings)[:, (step - 1) % self._positions]
+        before, after = torch.split(rows, self._sizes, dim=2)[:2]
+        return before.cpu().numpy(), after.cpu().numpy()
+
     def cut(self, which: NDArray[np.bool_]) -> None:
         """Ends the episodes of some environments, (R, E), with the newest transition, though it was no ending."""
         if self._n_steps > 1:
@@ -278,6 +286,13 @@ class FrameReplay(StackedReplay):
             for number, (step, env) in enumerate(zip(*np.nonzero(ended), strict=True)):
                 self._keep_last(run, int(turns[step]), int(env), arrays["lasts"][run, number])
         self._last_rows = torch.from_numpy(self._last_of).to(device).clone()
+
+    def seen(self, step: int) -> tuple[Floats, Floats] | None:
+        """Returns the observations before and after a vector step, as `StackedReplay.seen`."""
+        if step <= self._steps - self._positions:
+            return None
+        before, after = self._frames[:, (step - 1) % self._turn], self._frames[:, step % self._turn]
+        return before.cpu().numpy(), after.cpu().numpy()
 
     def cut(self, which: NDArray[np.bool_]) -> None:
         """Ends the episodes of some environments with the newest transition, as `StackedReplay.cut`."""

@@ -167,7 +167,9 @@ class Stack:
         for segment in replays:
             self._replay.refill(segment.first, segment.last, select(segment, self._run_ids).arrays)
         returns, exact = state.arrays["rows/returns"], self._rows.resets_exactly
-        lost = self._episodes.restore(of_part("episodes", state.arrays), returns, exact=exact)
+        lost = self._episodes.restore(
+            of_part("episodes", state.arrays), returns, lambda ago: self._replay.seen(self.step - ago), exact=exact
+        )
         self._end_failed()
         self._rows.lose(lost)
         self._replay.cut(lost)

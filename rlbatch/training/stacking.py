@@ -153,7 +153,7 @@ class Sums(Generic[Raw]):
             kind, _, tag = name.partition(" ")
             saved = torch.from_numpy(array)
             if kind == "raw":
-                _copy_common(self._raw[int(tag)][: self.place], saved.swapaxes(0, 1), own_axes=2)
+                _copy_common(self._raw[int(tag)][: saved.shape[1]], saved.swapaxes(0, 1), own_axes=2)
             elif kind == "total":
                 wide = saved.shape[:1] if saved.dim() == 1 else (self._runs, self._raw[0].shape[-1])
                 self._totals[tag] = self._raw[0].new_zeros(wide)
