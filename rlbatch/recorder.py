@@ -5,6 +5,9 @@ The recorder adds the live stability and efficiency scores to each eval row, so 
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,24 +25,44 @@ class Recorder:
     """The record of one run, from its start to its result.
 
     Args:
-        folder: the run folder; what an unfinished attempt left there is removed.
+        folder: the run folder. What an unfinished attempt left there is removed, or with `start` what it wrote since.
         config: the run.
         threshold: return at which the environment counts as solved, or None.
+        start: where the run goes on: what `mark` returned there, `verify` has found again, and "timesteps"; None for a
+            run that starts from zero.
+        remarks: what is to be remembered of how this attempt began.
         beside: what config.json keeps beside the config (origins, provenance, ...).
     """
 
-    def __init__(self, folder: RunFolder, config: RunConfig, threshold: float | None, **beside: Any) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        threshold: float | None,
+        *,
+        start: Mapping[str, Any] | None = None,
+        remarks: Sequence[str] = (),
+        **beside: Any,
+    ) -> None:
         self._folder = folder
         self._config = config
         self._threshold = threshold
+        self._rows, self._bytes, self._hash = 0, 0, hashlib.sha256()
         self._eval_steps: list[int] = []
         self._eval_returns: list[list[float]] = []
         with storage(folder.path):
-            self._attempt = _clear(folder)
-            folder.path.mkdir(parents=True, exist_ok=True)
-            write_json(folder.config_path, run_record(config, attempt=self._attempt, **beside))
-            self._metrics = folder.metrics_path.open("x", encoding="utf-8")
-            self._events = EventFile(folder.path)
+            old = folder.record() if folder.exists() else None
+            if start is None:
+                _clear(folder)
+                folder.path.mkdir(parents=True, exist_ok=True)
+            else:
+                self._cut(start)
+            timesteps = 0 if start is None else int(start["timesteps"])
+            record = run_record(config, **beside) if start is None or old is None else old
+            self._attempt, attempts = _attempts(old, timesteps, remarks)
+            write_json(folder.config_path, record | {"attempt": self._attempt, **attempts})
+            self._metrics = folder.metrics_path.open("xb" if start is None else "ab")
+            self._events = EventFile(folder.path, start=0 if start is None else timesteps + 1)
 
     def emit(self, row: Row) -> Row:
         """Writes a row to both files; returns it with the live scores added."""
@@ -48,10 +71,18 @@ class Recorder:
             self._eval_returns.append(list(row.returns))
             row = replace(row, values=dict(row.values) | self._live_scores())
         with storage(self._folder.path):
-            self._metrics.write(row.encode())
+            line = row.encode().encode()
+            self._metrics.write(line)
             self._metrics.flush()
+            self._rows, self._bytes = self._rows + 1, self._bytes + len(line)
+            self._hash.update(line)
             self._events.add(row.timesteps, row.numbers())
         return row
+
+    def mark(self) -> dict[str, Any]:
+        """Returns how many rows there are, their bytes and hash, once they are safe on disk; raises OSError."""
+        os.fsync(self._metrics.fileno())
+        return {"rows": self._rows, "bytes": self._bytes, "sha256": self._hash.hexdigest()}
 
     def finish(self, ending: Ending) -> dict[str, Any]:
         """Writes weights and evidence, then the result; returns the result."""
@@ -72,6 +103,17 @@ class Recorder:
             self._metrics.close()
             self._events.close()
 
+    def _cut(self, start: Mapping[str, Any]) -> None:
+        """Takes the rows up to a mark over as this attempt's own and removes what came after it."""
+        for path in (self._folder.policy_path, self._folder.error_path):
+            path.unlink(missing_ok=True)
+        os.truncate(self._folder.metrics_path, start["bytes"])
+        self._hash.update(self._folder.metrics_path.read_bytes())
+        self._rows, self._bytes = int(start["rows"]), int(start["bytes"])
+        for row in self._folder.rows("eval"):
+            self._eval_steps.append(row["timesteps"])
+            self._eval_returns.append(row["returns"])
+
     def _live_scores(self) -> dict[str, float | None]:
         steps, returns = self._curve()
         means = returns.mean(axis=1)
@@ -88,6 +130,15 @@ class Recorder:
 
     def _curve(self) -> tuple[curves.Floats, curves.Floats]:
         return np.asarray(self._eval_steps, dtype=np.float64), np.asarray(self._eval_returns, dtype=np.float64)
+
+
+def verify(folder: RunFolder, mark: Mapping[str, Any]) -> bool:
+    """Tells whether a run's rows still begin with those that a recorder marked."""
+    try:
+        with folder.metrics_path.open("rb") as file:
+            return hashlib.sha256(file.read(mark["bytes"])).hexdigest() == str(mark["sha256"])
+    except OSError:
+        return False
 
 
 def record_crash(folder: RunFolder, config: RunConfig, outcome: str, reason: str, evidence: str) -> dict[str, Any]:
@@ -135,12 +186,25 @@ def _result(
     }
 
 
-def _clear(folder: RunFolder) -> int:
-    """Removes what an earlier attempt left and returns the number of the new attempt, from 1."""
+def _attempts(old: Mapping[str, Any] | None, timesteps: int, notes: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """Returns the number of an attempt, from 1, and the list of all that config.json keeps once there are several.
+
+    Args:
+        old: what config.json said before.
+        timesteps: env step at which this attempt begins.
+        notes: what is to be said of it.
+    """
+    if old is None:
+        return 1, {}
+    attempt = int(old.get("attempt", 1)) + 1
+    told = {"attempt": attempt, "from": timesteps, "notes": list(notes)}
+    return attempt, {"attempts": [*old.get("attempts", []), told]}
+
+
+def _clear(folder: RunFolder) -> None:
+    """Removes what an earlier attempt left."""
     if not folder.exists():
-        return 1
-    attempt = int(folder.record().get("attempt", 1)) + 1
+        return
     known = (folder.result_path, folder.metrics_path, folder.policy_path, folder.error_path)
     for path in (*known, *folder.path.glob("events.out.tfevents.*"), folder.config_path):
         path.unlink(missing_ok=True)
-    return attempt

@@ -225,3 +225,15 @@ def test_the_example_of_an_own_environment_trains_and_is_evaluated_again(
     finally:
         sys.modules.pop("my_env", None)
         gymnasium.registry.pop("Line-v0", None)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_examples_in_python_run_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    examples = [block for block in blocks(README, "python") if "import rlbatch" in block]
+    assert len(examples) == 3
+    for example in examples:
+        brief = re.sub(r"10_000", "3_000", re.sub(r'(seeds"?[=:] ?)4', r"\g<1>2", example))
+        exec(compile(brief, "README.md", "exec"), {})  # noqa: S102 - the page's own
+    out = capsys.readouterr().out
+    assert "shape: (4, 4)" in out
+    assert "batch_size" in out

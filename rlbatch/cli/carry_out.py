@@ -10,11 +10,11 @@ import click
 
 from rlbatch.cli import narrate
 from rlbatch.cli.progress import progress
-from rlbatch.cli.task import Task
 from rlbatch.errors import InputError
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, execute
 from rlbatch.launch.execute import left_to_do
+from rlbatch.launch.task import Task
 from rlbatch.results import GOOD_OUTCOMES
 
 

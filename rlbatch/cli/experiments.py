@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rlbatch.cli.options import checked_path
 from rlbatch.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from rlbatch.launch.task import Task
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -41,6 +45,19 @@ def find(word: str) -> Path:
         return names[word]
     what = "is a folder" if path.is_dir() else "is neither an experiment file nor the name of one"
     raise InputError("FILE", f"{word!r} {what}", _hint(word, names))
+
+
+def task_of(command: str, given: Mapping[str, Any]) -> Task:
+    """Returns all runs of the file that a command line names; raises as `task_of_document`.
+
+    Args:
+        command: the command's name.
+        given: its file, modules, out and name (None for the file's).
+    """
+    from rlbatch.launch.task import task_of_document  # loads gymnasium
+    from rlbatch.strict_yaml import read
+
+    return task_of_document(command, read(find(given["file"])), given["modules"], given["out"], given["name"])
 
 
 def _hint(word: str, names: Iterable[str]) -> str:

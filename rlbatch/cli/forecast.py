@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlbatch.cli.output import duration, plural, size
-from rlbatch.cli.task import Task
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.launch.estimate import Estimate, estimate
 from rlbatch.launch.execute import default_jobs, left_to_do, stacks_here
 from rlbatch.launch.speeds import expected_seconds, recorded_speeds
+from rlbatch.launch.task import Task
 from rlbatch.power import ALPHA, POWER, Power, power_of
 
 

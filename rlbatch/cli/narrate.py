@@ -14,7 +14,6 @@ import click
 from rlbatch.cli.forecast import as_json, forecast_lines, foresee
 from rlbatch.cli.output import duration, echo_json, echo_table, number, plural
 from rlbatch.cli.table import arm_labels, arm_text
-from rlbatch.cli.task import Task
 from rlbatch.config import SETTINGS, RunConfig, as_dict
 from rlbatch.designs import replay_ratio
 from rlbatch.environments import newer_version
@@ -22,6 +21,7 @@ from rlbatch.errors import printable
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, Outcome
+from rlbatch.launch.task import Task
 from rlbatch.results import GOOD_OUTCOMES
 
 _MOST_LINES = 20
@@ -189,7 +189,7 @@ def result_line(outcome: Outcome, arm: str) -> str:
 def stopped(stop: Interrupted, experiment: Experiment, given: Mapping[str, Any]) -> int:
     """Says how to go on after a Ctrl-C, as JSON or in words; returns the exit code."""
     what = f"stopped; finished runs are kept in {experiment.path}"
-    hint = "The same command goes on; runs that were interrupted start from zero"
+    hint = "The same command goes on where this one stopped; runs of the engine sb3 start from zero"
     told = {"schema": "rlbatch.error/1", "where": "", "what": what, "hint": hint, "exit_code": stop.exit_code}
     click.echo(json.dumps(told) if given["as_json"] else f"{what}. {hint}", err=True)
     return stop.exit_code

@@ -122,7 +122,8 @@ class _Runs:
         for run in message.get("runs", [message["run"]] if "run" in message else []):
             self._counts[run] = self.begun[run] = True  # in this order: who has begun counts
             steps = min(told.get("timesteps", 0), self.configs[run].total_timesteps)
-            gained += max(steps - self._steps[run], 0)
+            if message["type"] != "started":  # what was done before is no speed of now
+                gained += max(steps - self._steps[run], 0)
             self._steps[run] = max(steps, self._steps[run])
             if message["type"] == "eval":
                 self.returns[run] = message["return"]
@@ -199,7 +200,8 @@ class _Lines(_Nothing):
         self._runs.hear(message)
         kind = message["type"]
         if kind == "started" and self._single:
-            self._say(f"{self._name(message['run'])}: started")
+            before = message.get("timesteps")
+            self._say(f"{self._name(message['run'])}: {f'goes on at env step {before:,}' if before else 'started'}")
         elif kind == "finished" and (self._single or message["result"]["outcome"] != "ok"):
             self._say(f"{self._name(message['run'])}: {_ending(message['result'])}")
         if time.monotonic() - self._last < _LINE_EVERY_S:

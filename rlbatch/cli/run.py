@@ -12,7 +12,7 @@ from rlbatch.cli import experiments, options, types
 from rlbatch.values import Integer
 
 if TYPE_CHECKING:
-    from rlbatch.cli.task import Task
+    from rlbatch.launch.task import Task
 
 
 @click.command(cls=options.GroupedCommand)
@@ -54,12 +54,11 @@ def _plan(given: Mapping[str, Any]) -> Task:
     """Returns what to train, all checked; nothing has been written."""
     from rlbatch.cli.carry_out import check_stacked
     from rlbatch.cli.selection import first_left, only
-    from rlbatch.cli.task import task_of_file
     from rlbatch.errors import InputError
     from rlbatch.experiment_file import relocate
     from rlbatch.launch import check
 
-    task = task_of_file("run", given)
+    task = experiments.task_of("run", given)
     planned = only(task.planned, given["only"])
     check_stacked(given, planned)
     try:

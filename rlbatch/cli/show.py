@@ -36,9 +36,8 @@ def command(run: str, modules: tuple[str, ...], out: str, as_json: bool) -> None
 
 def _show_plan(given: dict[str, Any]) -> None:
     from rlbatch.cli.narrate import announce
-    from rlbatch.cli.task import task_of_file
 
-    task = task_of_file("show", given | {"name": None})
+    task = experiments.task_of("show", given | {"name": None})
     here = {
         "device": "auto",
         "stack_width": None,

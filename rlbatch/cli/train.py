@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,7 @@ from rlbatch.cli import options, types
 from rlbatch.values import Integer
 
 if TYPE_CHECKING:
-    from rlbatch.cli.task import Task
+    from rlbatch.launch.task import Task
 
 
 @click.command(cls=options.GroupedCommand)
@@ -91,24 +90,16 @@ def _plan(given: Mapping[str, Any]) -> Task:
     """Returns what to train, all checked; nothing has been written."""
     from rlbatch.cli.carry_out import check_stacked
     from rlbatch.cli.request import modules_of, request_of, told_by_option
-    from rlbatch.cli.task import Task
     from rlbatch.environments import import_module
-    from rlbatch.experiment import experiment_at
-    from rlbatch.grid import expand
     from rlbatch.launch import check
+    from rlbatch.launch.task import task_of_request
 
     modules = modules_of(given)
     for module, where in modules.items():
         import_module(module, where)
     request = request_of(given)
     with told_by_option(request):
-        planned = expand(request)
-    check_stacked(given, planned)
-    first = planned[0].config
-    default_name = f"{first.env_id}-{first.algo}".replace("/", "+").replace(":", "++")
-    experiment = experiment_at(
-        Path(given["out"]).expanduser(), default_name if given["name"] is None else given["name"]
-    )
-    with told_by_option(request):
-        check(planned, experiment, given["device"], given["stack_width"], given["jobs"])
-    return Task("train", list(modules), planned, experiment)
+        task = task_of_request(request, list(modules), given["out"], given["name"])
+        check_stacked(given, task.planned)
+        check(task.planned, task.experiment, given["device"], given["stack_width"], given["jobs"])
+    return task

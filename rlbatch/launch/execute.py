@@ -21,11 +21,15 @@ from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError, TemporaryError
 from rlbatch.experiment import Declared, Experiment
 from rlbatch.grid import PlannedRun
-from rlbatch.launch import local
+from rlbatch.launch import checkpoints, local
 from rlbatch.launch.estimate import replay_bytes
 from rlbatch.launch.plan import plan_stacks
 from rlbatch.launch.provenance import file_hash, provenance, without_secrets
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
+from rlbatch.training.checkpoint import INTERVAL_S
+
+CHECKPOINTS = "_checkpoints"
+"""Where an experiment keeps the checkpoints of its stacks while they train."""
 
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress message: {"type": "started" | "train" | "eval" | "finished", "run": index, ...} of one run, or
@@ -62,6 +66,7 @@ def execute(
     env_workers: int = 0,
     jobs: int | None = None,
     retry_failed: bool = False,
+    checkpoint_s: float = INTERVAL_S,
     argv: Sequence[str] = (),
     declared: Declared | None = None,
 ) -> list[Outcome]:
@@ -77,6 +82,7 @@ def execute(
         env_workers: processes that step the environments of a stack; 0 for none.
         jobs: stacks that train at a time; None for `default_jobs`.
         retry_failed: train failed runs again (never diverged ones).
+        checkpoint_s: seconds of training between two checkpoints of a stack.
         argv: the command, for the record.
         declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
 
@@ -93,6 +99,7 @@ def execute(
         else:
             experiment.replace_plan(declared, argv)
         todo = left_to_do(planned, experiment, retry_failed)
+        kept = experiment.path / CHECKPOINTS
         if todo:
             made = provenance(argv, modules)
             local.train(
@@ -105,10 +112,13 @@ def execute(
                     env_workers=env_workers,
                     memory=free_memory(device),
                     jobs=jobs or default_jobs(device),
+                    checkpoints=kept,
+                    checkpoint_s=checkpoint_s,
                 ),
                 logs=experiment.path / "_logs",
                 lock=lock,
             )
+        checkpoints.sweep(kept, experiment)
     return [_outcome(experiment.run(run.config), run, i in todo, modules) for i, run in enumerate(planned)]
 
 
@@ -146,13 +156,16 @@ def check(
 
     Raises:
         InputError: the folder or the device cannot be used, or memory does not suffice.
-        RefusedError: a run folder there was tampered with, or is of another version.
+        RefusedError: a run folder there was tampered with or is of another version, or a run is half done on another
+            kind of device.
     """
     experiment.check_usable()
     check_device(device)
     check_memory([run.config for run in planned], device, stack_width, jobs)
     for run in planned:
         _check_same(experiment.run(run.config), run, experiment)
+    runs = [(run.config, experiment.run(run.config)) for run in planned]
+    checkpoints.refuse_other_device(experiment.path / CHECKPOINTS, runs, device)
 
 
 def check_device(asked: str) -> None:

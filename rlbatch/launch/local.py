@@ -24,15 +24,19 @@ from typing import Any
 
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
+from rlbatch.launch.checkpoints import continued
 from rlbatch.launch.plan import plan_stacks
 from rlbatch.launch.process import Worker
 from rlbatch.recorder import record_crash
 from rlbatch.results import RunFolder, storage
+from rlbatch.training.checkpoint import INTERVAL_S
 
 Report = Callable[[dict[str, Any]], None]
 _GRACE_S = 30.0
 _STALL_S = 600.0
 """Seconds without a word after which a worker counts as hung."""
+_START_S = 120.0
+"""The same until its first word, at least: loading torch on a busy machine takes long."""
 _TICK_S = 1.0
 
 
@@ -56,6 +60,8 @@ class Resources:
         env_workers: processes that step the environments of a stack; 0 for none.
         memory: bytes, of which replays may fill half; None for no such limit.
         jobs: stacks that train at a time.
+        checkpoints: the folder of all checkpoints; None keeps none.
+        checkpoint_s: seconds of training between two of them.
     """
 
     device: str = "auto"
@@ -64,6 +70,8 @@ class Resources:
     env_workers: int = 0
     memory: int | None = None
     jobs: int = 1
+    checkpoints: Path | None = None
+    checkpoint_s: float = INTERVAL_S
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -108,14 +116,17 @@ def train(jobs: Sequence[Job], report: Report, resources: Resources, *, logs: Pa
 
 
 def stacks_of(jobs: Sequence[Job], resources: Resources) -> list[list[int]]:
-    """Returns which jobs train together, as indices."""
-    return plan_stacks(
-        [job.config for job in jobs],
+    """Returns which jobs train together, as indices: first those that go on, as they were, then all others."""
+    kept = continued(resources.checkpoints, [(job.config, job.folder) for job in jobs])
+    new = sorted(set(range(len(jobs))).difference(*kept))
+    planned = plan_stacks(
+        [jobs[index].config for index in new],
         width=resources.stack_width,
         memory=resources.memory,
         device=resources.device,
         jobs=resources.jobs,
     )
+    return kept + [[new[place] for place in stack] for stack in planned]
 
 
 def worker_job(jobs: Sequence[Job], widths: Sequence[int], lock: int, resources: Resources) -> dict[str, Any]:
@@ -129,6 +140,8 @@ def worker_job(jobs: Sequence[Job], widths: Sequence[int], lock: int, resources:
         ],
         "stacks": [list(range(a, b)) for a, b in itertools.pairwise(edges)],
         "lock": lock,
+        "checkpoints": None if resources.checkpoints is None else str(resources.checkpoints.resolve()),
+        "checkpoint_s": resources.checkpoint_s,
         "device": resources.device,
         "env_workers": resources.env_workers,
         "modules": list(modules),
@@ -196,8 +209,9 @@ class _Crew:
 
     def hear(self) -> list[_Stack]:
         """Takes the next message, if one comes soon, and ends who is silent; returns stacks that must be done again."""
-        for worker in self.active:
-            if time.monotonic() - worker.heard > _STALL_S:
+        for worker, stack in self.active.items():
+            patience = _STALL_S if stack.begun else max(_STALL_S, _START_S)
+            if time.monotonic() - worker.heard > patience:
                 worker.hung = True
                 worker.kill()
         try:

@@ -21,9 +21,11 @@ from typing import Any
 from rlbatch.config import from_dict
 from rlbatch.environments import describe, image_observations, import_module
 from rlbatch.errors import RlbatchError
+from rlbatch.launch.checkpoints import Start, choose, stack_folder
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder
 from rlbatch.rows import Ending, Row
+from rlbatch.training.checkpoint import Checkpoints
 
 Send = Callable[[dict[str, Any]], None]
 _TICK_S = 0.5
@@ -74,7 +76,7 @@ def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
             return
         clerk = _Clerk(job, stack, send, stopping)
         try:
-            clerk.commit(range(len(stack)), 0)  # whatever the engine does next, these runs have begun
+            clerk.begin()
             _train(clerk, job)
         finally:
             clerk.close()
@@ -96,6 +98,7 @@ def _train(clerk: _Clerk, job: dict[str, Any]) -> None:
             device=clerk.device,
             env_workers=job["env_workers"],
             modules=job["modules"],
+            checkpoints=clerk.checkpoints,
         )
 
 
@@ -115,11 +118,33 @@ class _Clerk:
         self._begun: set[int] = set()
         self._recorders: dict[int, Recorder] = {}
         self._told = 0.0
+        self._job, self._start = job, Start()
+        self.checkpoints: Checkpoints | None = None
         self.configs = [from_dict(run["config"]) for run in self._asked]
         first = self.configs[0]
         images = image_observations(describe(first.env_id, first.env_kwargs).observation_space)
         self.device = devices.resolve(job["device"], images=images)
         send({"type": "device", "device": self.device})
+
+    def begin(self) -> None:
+        """Opens the record of every run, at its checkpoint if there is one: whatever happens next, they have begun."""
+        start = Start()
+        if self._job["checkpoints"] is not None and self.configs[0].engine == "stacked":
+            root, run_ids = Path(self._job["checkpoints"]), [config.run_id for config in self.configs]
+            start = choose(root, run_ids, [RunFolder(Path(run["folder"])) for run in self._asked], self.device)
+            self.checkpoints = Checkpoints(
+                stack_folder(root, run_ids),
+                device=self.device,
+                interval_s=self._job["checkpoint_s"],
+                mark=lambda run_id: self._recorders[run_ids.index(run_id)].mark(),
+                note=_log,
+                start=start.kept,
+                resume=start.resume,
+            )
+        for note in start.notes:
+            _log(note)
+        self._start = start
+        self.commit(range(len(self.configs)), 0 if start.kept is None else start.kept.manifest["timesteps"])
 
     def emit(self, run: int, report: Row | Ending) -> None:
         """Records a row or an ending."""
@@ -140,9 +165,9 @@ class _Clerk:
         Opens a run's record when it is first heard of, and tells the driver now and then how far the runs are.
         """
         for run in [run for run in runs if run not in self._begun]:
-            self._recorders[run] = self._start(run)
+            self._recorders[run] = self._open(run)
             self._begun.add(run)
-            self._send({"type": "started", "run": self._stack[run]})
+            self._send({"type": "started", "run": self._stack[run], "timesteps": timesteps})
         now = time.monotonic()
         if now - self._told >= _TICK_S:
             self._told = now
@@ -150,16 +175,23 @@ class _Clerk:
         return not self._stopping()
 
     def close(self) -> None:
-        """Closes what is left of runs that did not end."""
+        """Closes what is left of runs that did not end; if all did, their checkpoints have served."""
         for recorder in self._recorders.values():
             recorder.close()
+        if self.checkpoints is not None and not self._recorders:
+            self.checkpoints.close()
 
-    def _start(self, run: int) -> Recorder:
+    def _open(self, run: int) -> Recorder:
         asked = self._asked[run]
         beside = asked["beside"] | {"device": self.device, "stack_width": len(self._stack)}
         config = self.configs[run]
         threshold = describe(config.env_id, config.env_kwargs).threshold
-        return Recorder(RunFolder(Path(asked["folder"])), config, threshold, **beside)
+        mark, notes = self._start.marks.get(config.run_id), self._start.notes
+        return Recorder(RunFolder(Path(asked["folder"])), config, threshold, start=mark, remarks=notes, **beside)
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _close(*descriptors: int) -> None:

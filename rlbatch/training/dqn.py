@@ -18,10 +18,11 @@ from torch import Tensor
 from rlbatch.config import RunConfig
 from rlbatch.training.clock import Clock
 from rlbatch.training.networks import Layout, StackedMLP, fill, initial_rows, polyak
-from rlbatch.training.optimizer import Adam
+from rlbatch.training.optimizer import Adam, restore_all, state_of
 from rlbatch.training.randomness import Stream, integers, uniforms
 from rlbatch.training.replay import Batch, StackedReplay
 from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
+from rlbatch.training.state import Arrays, named, of_part
 
 
 def td_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -217,6 +218,20 @@ class Dqn:
     def load(self, run: int, weights: Mapping[str, NDArray[np.floating]]) -> None:
         """Puts saved parameters in a run's place; raises ValueError if they are another network's."""
         fill(self._named(run), weights)
+
+    def state(self) -> Arrays:
+        """Returns what updates change, (R, ...) each."""
+        own = {"parameters": self.parameters.cpu().numpy(), "targets": self.targets.cpu().numpy()}
+        adams = state_of([part.adam for part in self._slices])
+        return own | named("adam", adams) | named("sums", self.sums.state())
+
+    def restore(self, state: Arrays) -> None:
+        """Takes over what `state` returned."""
+        self.parameters.copy_(torch.from_numpy(state["parameters"]))
+        self.targets.copy_(torch.from_numpy(state["targets"]))
+        runs = [part.runs for part in self._slices]
+        restore_all([part.adam for part in self._slices], runs, of_part("adam", state))
+        self.sums.restore(of_part("sums", state), runs)
 
     def _named(self, run: int) -> dict[str, Tensor]:
         """Returns views of a run's parameters by name."""

@@ -5,6 +5,7 @@ The mathematics is that of torch.optim.Adam (Kingma and Ba 2015), computed by to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from rlbatch.config import RunConfig
 from rlbatch.training.schedules import learning_rate
+from rlbatch.training.state import Arrays
 
 
 class Constants(NamedTuple):
@@ -69,3 +71,26 @@ class Adam:
             maximize=False,
         )
         return rate
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns the moments (N, P) and the count of steps (N,): the buffers themselves, the count copied."""
+        moments = {"first": self._first_moments[0], "second": self._second_moments[0]}
+        return {**moments, "count": self._count[0].repeat(len(moments["first"]))}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Takes over what `state` returned."""
+        self._first_moments[0].copy_(state["first"])
+        self._second_moments[0].copy_(state["second"])
+        self._count[0].copy_(state["count"][0])
+
+
+def state_of(parts: Sequence[Adam]) -> Arrays:
+    """Returns the state of the runs of a stack, (R, ...) each, from those of its slices in order."""
+    states = [part.state() for part in parts]
+    return {name: torch.cat([state[name] for state in states]).cpu().numpy() for name in states[0]}
+
+
+def restore_all(parts: Sequence[Adam], runs: Sequence[slice], state: Arrays) -> None:
+    """Gives every slice of a stack, in order, its runs' part of what `state_of` returned."""
+    for part, own in zip(parts, runs, strict=True):
+        part.restore({name: torch.from_numpy(array[own]) for name, array in state.items()})

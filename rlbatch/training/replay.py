@@ -20,6 +20,7 @@ from rlbatch.environments import LARGE_OBSERVATION
 from rlbatch.training.clock import Clock
 from rlbatch.training.randomness import Stream, Words, integers
 from rlbatch.training.stacking import batch_rows
+from rlbatch.training.state import Arrays
 
 Floats = NDArray[np.floating]
 
@@ -130,6 +131,44 @@ class StackedReplay:
         end = self._take(last, runs, place=1)
         return Batch(taken.observations, end.next_observations, taken.actions, returns, reach * end.discounts)
 
+    def stored(self, first: int, last: int) -> Arrays:
+        """Returns what the vector steps first + 1 to last stored and is still there, (R, steps, ...) each."""
+        at = self._at(first, last)
+        found = {"rows": self._by_position(self._rings)[:, at].cpu().numpy()}
+        if self._n_steps > 1:
+            found["over"] = self._by_position(self._over)[:, at].cpu().numpy()
+        return found
+
+    def refill(self, first: int, last: int, arrays: Arrays) -> None:
+        """Stores again what `stored` returned; the newest steps come last."""
+        at, device = self._at(first, last), self._rows.device
+        self._by_position(self._rings)[:, at] = torch.from_numpy(arrays["rows"]).to(device)
+        if self._n_steps > 1:
+            self._by_position(self._over)[:, at] = torch.from_numpy(arrays["over"]).to(device)
+        self._steps = last
+
+    def seen(self, step: int) -> tuple[Floats, Floats] | None:
+        """Returns the observations (R, E, O) before and after a vector step that ended no episode, if still there."""
+        if step <= self._steps - self._positions:
+            return None
+        rows = self._by_position(self._rings)[:, (step - 1) % self._positions]
+        before, after = torch.split(rows, self._sizes, dim=2)[:2]
+        return before.cpu().numpy(), after.cpu().numpy()
+
+    def cut(self, which: NDArray[np.bool_]) -> None:
+        """Ends the episodes of some environments, (R, E), with the newest transition, though it was no ending."""
+        if self._n_steps > 1:
+            newest = self._by_position(self._over)[:, self._at(self._steps - 1, self._steps)[0]]
+            newest |= torch.from_numpy(which).to(newest.device)
+
+    def _at(self, first: int, last: int) -> Tensor:
+        """Returns the positions of the vector steps first + 1 to last."""
+        return torch.arange(first, last, device=self._rows.device) % self._positions
+
+    def _by_position(self, ring: Tensor) -> Tensor:
+        """Returns a ring (R, slots, ...) or (R · slots) as (R, positions, E, ...)."""
+        return ring.view(-1, self._positions, self._envs, *ring.shape[2:])
+
     def _take(self, rows: Tensor, runs: slice, place: int = 0) -> Batch:
         """Gathers single transitions; what is taken to another place stays."""
         key = (runs.start, runs.stop, rows.shape[1], place)
@@ -216,13 +255,60 @@ class FrameReplay(StackedReplay):
         self._free += self._last_of[:, at][self._last_of[:, at] != _NONE].tolist()
         self._last_of[:, at] = _NONE
         for run, env in zip(*np.nonzero(over), strict=True):
-            if not self._free:
-                self._grow()
-            row = self._free.pop()
-            self._lasts[row] = torch.as_tensor(next_observations[run, env]).to(device, frames.dtype)
-            self._last_of[run, at, env] = row
+            self._keep_last(run, at, env, next_observations[run, env])
         self._last_rows[:, at] = torch.from_numpy(self._last_of[:, at]).to(device)
         super().add(observations[..., :0], actions, rewards, next_observations[..., :0], terminated, over)
+
+    def stored(self, first: int, last: int) -> Arrays:
+        """Returns what `StackedReplay.stored` does, and the observations (R, steps + 1, E, O).
+
+        `ended` (R, steps, E) tells where an episode ended, `lasts` (R, K, O) the observations there in order.
+        """
+        turns = np.arange(first, last + 1) % self._turn
+        last_of = self._last_of[:, turns[:-1]]
+        ended = last_of != _NONE
+        most = int(ended.sum(axis=(1, 2)).max())
+        lasts = np.zeros((len(ended), most, self._frames.shape[3]), self._staged.numpy().dtype)
+        for run, rows in enumerate(last_of):
+            chosen = rows[rows != _NONE]
+            lasts[run, : len(chosen)] = self._lasts[torch.from_numpy(chosen).to(self._lasts.device)].cpu().numpy()
+        frames = self._frames[:, torch.from_numpy(turns).to(self._frames.device)].cpu().numpy()
+        return super().stored(first, last) | {"frames": frames, "ended": ended, "lasts": lasts}
+
+    def refill(self, first: int, last: int, arrays: Arrays) -> None:
+        """Stores again what `stored` returned."""
+        super().refill(first, last, arrays)
+        turns, device = np.arange(first, last + 1) % self._turn, self._frames.device
+        self._frames[:, torch.from_numpy(turns).to(device)] = torch.from_numpy(arrays["frames"]).to(device)
+        self._free += self._last_of[:, turns[:-1]][self._last_of[:, turns[:-1]] != _NONE].tolist()
+        self._last_of[:, turns[:-1]] = _NONE
+        for run, ended in enumerate(arrays["ended"]):
+            for number, (step, env) in enumerate(zip(*np.nonzero(ended), strict=True)):
+                self._keep_last(run, int(turns[step]), int(env), arrays["lasts"][run, number])
+        self._last_rows = torch.from_numpy(self._last_of).to(device).clone()
+
+    def seen(self, step: int) -> tuple[Floats, Floats] | None:
+        """Returns the observations before and after a vector step, as `StackedReplay.seen`."""
+        if step <= self._steps - self._positions:
+            return None
+        before, after = self._frames[:, (step - 1) % self._turn], self._frames[:, step % self._turn]
+        return before.cpu().numpy(), after.cpu().numpy()
+
+    def cut(self, which: NDArray[np.bool_]) -> None:
+        """Ends the episodes of some environments with the newest transition, as `StackedReplay.cut`."""
+        super().cut(which)
+        at, after = (self._steps - 1) % self._turn, self._steps % self._turn
+        for run, env in zip(*np.nonzero(which & (self._last_of[:, at] == _NONE)), strict=True):
+            self._keep_last(run, at, env, self._frames[run, after, env].cpu().numpy())
+        self._last_rows[:, at] = torch.from_numpy(self._last_of[:, at]).to(self._frames.device)
+
+    def _keep_last(self, run: int, at: int, env: int, observation: Floats) -> None:
+        """Keeps the observation that an episode ended with."""
+        if not self._free:
+            self._grow()
+        row = self._free.pop()
+        self._lasts[row] = torch.as_tensor(observation).to(self._frames.device, self._frames.dtype)
+        self._last_of[run, at, env] = row
 
     def _grow(self) -> None:
         size = len(self._lasts)

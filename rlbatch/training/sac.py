@@ -20,11 +20,12 @@ from torch import Tensor
 from rlbatch.config import RunConfig
 from rlbatch.training.clock import Clock
 from rlbatch.training.networks import Layout, StackedMLP, Tape, fill, initial_rows, padded, polyak
-from rlbatch.training.optimizer import Adam
+from rlbatch.training.optimizer import Adam, restore_all, state_of
 from rlbatch.training.randomness import Stream, Words, normals, uniforms
 from rlbatch.training.replay import Batch, StackedReplay
 from rlbatch.training.squashed import Squashed, squash, squash_gradient
 from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
+from rlbatch.training.state import Arrays, named, of_part
 
 
 def soft_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, entropy_bonus: Tensor) -> Tensor:
@@ -218,6 +219,33 @@ class Sac:
     def load(self, run: int, weights: Mapping[str, NDArray[np.floating]]) -> None:
         """Puts saved parameters in a run's place; raises ValueError if they are another network's."""
         fill(self._named(run), weights)
+
+    def state(self) -> Arrays:
+        """Returns what updates change, (R, ...) each."""
+        found = {name: rows.cpu().numpy() for name, rows in self._buffers().items()}
+        for net, adams in self._adams().items():
+            found |= named(f"{net} adam", state_of(adams))
+        return found | named("sums", self.sums.state())
+
+    def restore(self, state: Arrays) -> None:
+        """Takes over what `state` returned."""
+        runs = [part.runs for part in self._slices]
+        for name, rows in self._buffers().items():
+            rows.copy_(torch.from_numpy(state[name]))
+        for net, adams in self._adams().items():
+            restore_all(adams, runs, of_part(f"{net} adam", state))
+        self.sums.restore(of_part("sums", state), runs)
+
+    def _buffers(self) -> dict[str, Tensor]:
+        return {"actor": self.actor, "critics": self.critics, "targets": self.targets, "entropy": self._entropy_rows}
+
+    def _adams(self) -> dict[str, list[Adam]]:
+        """Returns the optimisers of each net, slice by slice."""
+        return {
+            "actor": [part.actor_adam for part in self._slices],
+            "critics": [part.critic_adam for part in self._slices],
+            "entropy": [part.entropy_adam for part in self._slices],
+        }
 
     def _named(self, run: int) -> dict[str, Tensor]:
         """Returns views of a run's parameters by name."""

@@ -7,9 +7,10 @@ environments stand still, and nothing more is told of it, so that shapes and the
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -26,14 +27,15 @@ from rlbatch.training.dqn import Dqn
 from rlbatch.training.endings import evidence_of, outcome_of, reason_of
 from rlbatch.training.env_workers import EnvWorkers
 from rlbatch.training.envs import EnvironmentFailure, resets_exactly
+from rlbatch.training.episodes import Episodes
 from rlbatch.training.instances import Instances
 from rlbatch.training.networks import padded_rows
-from rlbatch.training.randomness import episode_seed
 from rlbatch.training.replay import ReplayDraws, make_replay
 from rlbatch.training.sac import Sac
 from rlbatch.training.stack_evaluation import MakeInstances, StackEvaluator
 from rlbatch.training.stack_rows import StackRows
 from rlbatch.training.stacking import Actions
+from rlbatch.training.state import Segment, State, named, of_part, select
 
 _LOOK_EVERY = 10
 """Vector steps between looks for values that are not finite: not those of the rows, whose number changes no outcome."""
@@ -84,7 +86,6 @@ class Stack:
         self._rows = StackRows(configs, resume_exact=_resets_exactly(first), device=device)
         self._taken, self._updates = 0, 0
         self._bad: dict[str, NDArray[np.bool_]] = {}
-        self._episodes = [0] * (runs * first.n_envs)
         self.agents = make_agents(configs, device)
         self._replay = make_replay(size)(
             runs,
@@ -107,7 +108,17 @@ class Stack:
         self._workers = EnvWorkers(workers, runs, modules) if workers else None
         make: MakeInstances = partial(Instances if self._workers is None else self._workers.make, first)
         self._envs = make(runs * first.n_envs, auto_reset=True)
-        self._evaluator = StackEvaluator(configs, make, reuse=self._rows.resume_exact)
+        self._episodes = Episodes(self._envs, [config.seed for config in configs])
+        self._evaluator = StackEvaluator(configs, make, reuse=self._rows.resets_exactly)
+
+    @property
+    def step(self) -> int:
+        """Vector steps that were taken."""
+        return self._taken // self._shape[1]
+
+    @functools.cached_property
+    def _run_ids(self) -> tuple[str, ...]:
+        return tuple(config.run_id for config in self._configs)
 
     @property
     def timesteps(self) -> int:
@@ -116,15 +127,52 @@ class Stack:
 
     def begin(self) -> None:
         """Starts the first episodes and evaluates the agents before training."""
-        everywhere = range(len(self._episodes))
+        everywhere = range(len(self._envs.rewards))
         for index in everywhere:
-            self._renew_seed(index)
+            self._episodes.renew(index)
         self._end_failed()
         self._envs.reset(self._instances())
         self._end_failed()
         for index in everywhere:
-            self._renew_seed(index)
+            self._episodes.renew(index)
         self.evaluate(0)
+
+    def state(self) -> State:
+        """Returns the state of the live runs between two vector steps, without their replays."""
+        arrays = {f"bad/{where}": which for where, which in self._bad.items()}
+        arrays |= named("agents", self.agents.state()) | named("rows", self._rows.state())
+        arrays |= named("episodes", self._episodes.state(self._instances()))
+        return select(State(self._run_ids, self.step, arrays), [self._run_ids[run] for run in self.live])
+
+    @property
+    def oldest(self) -> int:
+        """Vector steps before the oldest one that the replays still hold."""
+        return self.step - self.clock.stored(self.step)
+
+    def stored(self, first: int, last: int) -> Segment:
+        """Returns what the replays of the live runs hold of the vector steps first + 1 to last."""
+        whole = Segment(self._run_ids, first, last, self._replay.stored(first, last))
+        return select(whole, [self._run_ids[run] for run in self.live])
+
+    def restore(self, state: State, replays: Iterable[Segment]) -> None:
+        """Goes on, instead of `begin`, where other stacks stood that held these runs, the oldest transitions first."""
+        state, envs = select(state, self._run_ids), self._shape[1]
+        self._taken, self._updates = state.step * envs, self.clock.updates_done(state.step)
+        self._evaluations = 1 + sum(point <= self._taken for point in self._eval_points)
+        self._train_points = [point for point in self._train_points if point > self._taken]
+        self._eval_points = [point for point in self._eval_points if point > self._taken]
+        self._bad = of_part("bad", state.arrays)
+        self.agents.restore(of_part("agents", state.arrays))
+        self._rows.restore(of_part("rows", state.arrays))
+        for segment in replays:
+            self._replay.refill(segment.first, segment.last, select(segment, self._run_ids).arrays)
+        returns, exact = state.arrays["rows/returns"], self._rows.resets_exactly
+        lost = self._episodes.restore(
+            of_part("episodes", state.arrays), returns, lambda ago: self._replay.seen(self.step - ago), exact=exact
+        )
+        self._end_failed()
+        self._rows.lose(lost)
+        self._replay.cut(lost)
 
     def advance(self, step: int) -> None:
         """Takes one vector step with every run, counted from 1, and makes the updates that are due after it."""
@@ -135,7 +183,9 @@ class Stack:
         if actions.finite is not None and not actions.finite.all():
             self._end_diverged(~actions.finite, self.agents.output)
         self._lap("act")
-        self._envs.step(actions.taken.reshape(-1, *actions.taken.shape[2:]), self._instances())
+        taken, which = actions.taken.reshape(-1, *actions.taken.shape[2:]), self._instances()
+        self._episodes.note(taken, which)
+        self._envs.step(taken, which)
         self._lap("environment")
         if self._envs.failures:
             self._end_failed()
@@ -209,13 +259,6 @@ class Stack:
         envs = self._shape[1]
         return list(self.live) if envs == 1 else [run * envs + env for run in self.live for env in range(envs)]
 
-    def _renew_seed(self, index: int) -> None:
-        """Sets the seed of an environment's next episode: the run's stream at episode · E + environment."""
-        run, env = divmod(index, self._shape[1])
-        counter = self._episodes[index] * self._shape[1] + env
-        self._envs.next_seeds[index] = episode_seed(self._configs[run].seed, "episode", counter)
-        self._episodes[index] += 1
-
     def _store(self, observations: NDArray[np.float32], actions: Actions) -> None:
         """Puts the transitions of a vector step into the replay; the next episodes get new seeds."""
         envs, shape = self._envs, self._shape
@@ -232,7 +275,7 @@ class Stack:
         )
         if over.any():
             for index in np.flatnonzero(over):
-                self._renew_seed(int(index))
+                self._episodes.renew(int(index))
 
     def _note_nonfinite(self, means: Mapping[str, NDArray[np.float64]]) -> None:
         """Remembers the runs whose measurements, (R,) by tag, are not finite."""

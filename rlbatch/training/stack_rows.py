@@ -15,6 +15,7 @@ from rlbatch.config import RunConfig
 from rlbatch.rows import TRAIN_TAGS, Ending, Row
 from rlbatch.training.evaluation import Evaluation
 from rlbatch.training.interval import interval_values
+from rlbatch.training.state import Arrays
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,8 @@ class StackRows:
 
     def __init__(self, configs: Sequence[RunConfig], *, resume_exact: bool, device: str = "cpu") -> None:
         runs, envs = len(configs), configs[0].n_envs
-        self.resume_exact = resume_exact
+        self.resets_exactly = resume_exact
+        self._inexact = np.full(runs, not resume_exact)
         self._configs, self._device = configs, device
         self._tags = TRAIN_TAGS[configs[0].algo]
         self._started = time.perf_counter()
@@ -133,8 +135,42 @@ class StackRows:
             first_nonfinite=first_nonfinite,
             policy=policy,
             evidence=evidence,
-            resume_exact=self.resume_exact,
+            resume_exact=not self._inexact[run],
         )
+
+    def state(self) -> Arrays:
+        """Returns what was noted since the last rows, and the clocks, (R, ...) each."""
+        runs, counts = len(self._configs), np.array([len(episodes) for episodes in self._episodes])
+        episodes = np.zeros((runs, int(counts.max()), 2))
+        for run, ended in enumerate(self._episodes):
+            episodes[run, : len(ended)] = np.reshape(ended, (-1, 2))
+        shared = {"batches": self._batches, "explored": self._explored, "paused": self._paused, "last": self._last}
+        shared["seconds"] = time.perf_counter() - self._started
+        return {
+            **{name: np.array([value] * runs) for name, value in shared.items()},
+            **{"returns": self._returns, "lengths": self._lengths, "episodes": episodes, "counts": counts},
+            **{"age": self._age, "unique": self._unique, "exploration": self._exploration, "inexact": self._inexact},
+        }
+
+    def restore(self, state: Arrays) -> None:
+        """Takes over what `state` returned; the clocks go on from where they stood."""
+        self._returns, self._lengths = state["returns"], state["lengths"]
+        self._episodes = [
+            [(float(total), int(length)) for total, length in ended[:count]]
+            for ended, count in zip(state["episodes"], state["counts"], strict=True)
+        ]
+        self._age, self._unique, self._exploration = state["age"], state["unique"], state["exploration"]
+        self._batches, self._explored = int(state["batches"][0]), int(state["explored"][0])
+        self._paused, self._started = float(state["paused"][0]), time.perf_counter() - float(state["seconds"][0])
+        steps, updates, clock = state["last"][0]
+        self._last = (int(steps), int(updates), float(clock))
+        self._inexact = self._inexact | state["inexact"]
+
+    def lose(self, which: NDArray[np.bool_]) -> None:
+        """Leaves out the episodes of some environments, (R, E), that could not be brought back: no exact resume."""
+        self._returns[which] = 0.0
+        self._lengths[which] = 0
+        self._inexact = self._inexact | which.any(axis=1)
 
     def _values_of(
         self, run: int, measured: Mapping[str, Floats], interval: tuple[int, int, float]

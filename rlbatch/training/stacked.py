@@ -9,6 +9,7 @@ import torch
 
 from rlbatch.config import RunConfig
 from rlbatch.rows import Commit, Emit, Ending, Row
+from rlbatch.training.checkpoint import Checkpoints
 from rlbatch.training.endings import never_started, outcome_of
 from rlbatch.training.stack import Stack
 from rlbatch.training.stacking import order
@@ -22,6 +23,7 @@ def train(
     device: str,
     env_workers: int = 0,
     modules: Sequence[str] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Trains runs that share all but the settings that stack (`Setting.stackable`).
 
@@ -33,6 +35,7 @@ def train(
         device: torch's name of the device.
         env_workers: processes that step the environments; 0 steps them here.
         modules: what these processes must import.
+        checkpoints: where the runs go on, and where their state is kept meanwhile; without, they start from zero.
 
     Raises:
         Exception: what `emit` raises, which is not the runs' doing; on a GPU also what broke the device, after the runs
@@ -56,7 +59,7 @@ def train(
         try:
             ordered = [configs[place] for place in places]
             stack = Stack(ordered, tell, device=device, env_workers=env_workers, modules=modules)
-            _run(stack, places, commit)
+            _run(stack, places, commit, checkpoints)
         except Exception as error:
             if unwritten:
                 raise
@@ -72,16 +75,21 @@ def train(
                 stack.close()
 
 
-def _run(stack: Stack, places: Sequence[int], commit: Commit) -> None:
-    """Takes every vector step, unless nothing is left or a stop is asked for."""
-    stack.begin()
+def _run(stack: Stack, places: Sequence[int], commit: Commit, checkpoints: Checkpoints | None) -> None:
+    """Takes every vector step that is left, unless nothing is left to train or a stop is asked for."""
+    if checkpoints is None or checkpoints.resume is None:
+        stack.begin()
+    else:
+        stack.restore(*checkpoints.resume)
     last = stack.clock.vector_steps
-    for step in range(1, last + 1):
+    for step in range(stack.step + 1, last + 1):
         if not stack.live:
             return
         stack.advance(step)
         stack.report(step)
-        goes_on = commit([places[run] for run in stack.live], stack.timesteps)
-        if not goes_on and step < last:
+        goes_on = commit([places[run] for run in stack.live], stack.timesteps) or step == last
+        if checkpoints is not None and stack.live:
+            checkpoints.offer(stack, stopping=not goes_on)
+        if not goes_on:
             return
     stack.finish()

@@ -14,6 +14,7 @@ from torch import Tensor
 from rlbatch.config import RunConfig
 from rlbatch.training.networks import padded_rows
 from rlbatch.training.optimizer import constants_of
+from rlbatch.training.state import Arrays
 
 _CACHE_NUMBERS = 1 << 18
 """float32 numbers in one layer's activations of a slice, above which updates become slower for want of cache."""
@@ -136,6 +137,28 @@ class Sums(Generic[Raw]):
         self._rates, self._summed = [], 0
         return means
 
+    def state(self) -> Arrays:
+        """Returns the sums and the raw numbers that are not yet in them, (R, ...) each. It adds nothing up."""
+        found = {f"total {tag}": total.cpu().numpy() for tag, total in self._totals.items()}
+        found |= {f"raw {i}": one[: self.place].swapaxes(0, 1).cpu().numpy() for i, one in enumerate(self._raw)}
+        rates = np.repeat(self._rates or [0.0] * len(self._lengths), self._lengths)
+        counts = {"summed": np.full(self._runs, self._summed), "place": np.full(self._runs, self.place)}
+        return found | {"rates": rates} | counts
+
+    def restore(self, state: Arrays, runs: Sequence[slice]) -> None:
+        """Takes over what `state` returned; `runs` are the slices of the stack. Padding rows may differ in number."""
+        self._summed, self.place = int(state["summed"][0]), int(state["place"][0])
+        self._rates = [float(state["rates"][own.start]) for own in runs]
+        for name, array in state.items():
+            kind, _, tag = name.partition(" ")
+            saved = torch.from_numpy(array)
+            if kind == "raw":
+                _copy_common(self._raw[int(tag)][: saved.shape[1]], saved.swapaxes(0, 1), own_axes=2)
+            elif kind == "total":
+                wide = saved.shape[:1] if saved.dim() == 1 else (self._runs, self._raw[0].shape[-1])
+                self._totals[tag] = self._raw[0].new_zeros(wide)
+                _copy_common(self._totals[tag], saved, own_axes=1)
+
     def _sum_up(self) -> None:
         """Adds what the updates since the last time measured to the sums."""
         if self.place == 0:
@@ -153,6 +176,12 @@ class Sums(Generic[Raw]):
             total = kept.sum(dim=1) / self._batch_sizes
         mean: NDArray[np.float64] = total.double().cpu().numpy() / self._summed
         return mean
+
+
+def _copy_common(target: Tensor, saved: Tensor, *, own_axes: int) -> None:
+    """Copies what both tensors have: beyond the first axes, the last one counts rows of a batch, padding included."""
+    rows = min(target.shape[-1], saved.shape[-1]) if target.dim() > own_axes else None
+    target[..., :rows].copy_(saved[..., :rows])
 
 
 def _each(raw: Raw, change: Callable[[Tensor], Tensor]) -> Raw:

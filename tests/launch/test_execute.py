@@ -256,7 +256,7 @@ def test_stacks_are_narrower_where_their_replays_would_fill_more_than_half_of_th
     monkeypatch.setattr(EXECUTE, "probe_devices", lambda: {"devices": cards})
     runs = [run.config for run in plan(seeds=tuple(range(12)), engine="stacked")]
     assert [len(stack) for stack in EXECUTE.stacks_here(runs, "auto", None, 1)] == [3, 3, 3, 3]
-    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cpu", 2)] == [2] * 6
+    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cpu", 2, 1)] == [2] * 6
     assert (EXECUTE.free_memory("cuda"), EXECUTE.free_memory("cuda:0")) == (2**20, 2**20)
     assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cuda", None)] == [12]
     EXECUTE.check_memory(runs, "cpu")  # a stack is never wider than what fits

@@ -52,7 +52,8 @@ def engines(monkeypatch: pytest.MonkeyPatch, in_process: None) -> Callable[..., 
 
         def engine(name: str) -> Engine:
             def train(configs: Sequence[RunConfig], emit: Any, commit: Any, **resources: Any) -> None:
-                calls.append((name, [(c.batch_size, c.seed) for c in configs], resources))
+                own = {key: value for key, value in resources.items() if key != "checkpoints"}
+                calls.append((name, [(c.batch_size, c.seed) for c in configs], own))
                 does(configs, emit, commit, **resources)
 
             return train
@@ -69,7 +70,7 @@ def engines(monkeypatch: pytest.MonkeyPatch, in_process: None) -> Callable[..., 
 def test_each_stack_goes_to_its_engine_with_what_that_takes(tmp_path: Path, engines: Any) -> None:
     calls = engines()
     mixed = [*plan((16, 0), (32, 0), (16, 1), (32, 1), (16, 2)), *plan((64, 0), (64, 1), engine="sb3")]
-    execute(mixed, Experiment(tmp_path / "e"), lambda m: None, env_workers=3, modules=["probes"], stack_width=2)
+    execute(mixed, Experiment(tmp_path / "e"), lambda m: None, env_workers=3, modules=["probes"], stack_width=2, jobs=1)
     own = {"device": "cpu", "env_workers": 3, "modules": ["probes"]}
     assert calls == [
         ("stacked", [(16, 0)], own),

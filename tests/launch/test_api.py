@@ -1,0 +1,69 @@
+"""The Python API: the same runs as the commands train, from arguments or a dict, in the same folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines import ENGINE
+
+import rlbatch
+from rlbatch.errors import InputError
+from rlbatch.grid import Request, expand
+
+TINY: dict[str, Any] = {
+    "total_timesteps": 300,
+    "learning_starts": 64,
+    "net_arch": [8],
+    "n_evaluations": 2,
+    "n_eval_episodes": 2,
+    "log_points": 5,
+    "engine": ENGINE,
+}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_train_trains_all_combinations_and_only_what_is_missing() -> None:
+    told: list[dict[str, Any]] = []
+    first = rlbatch.train("CartPole-v1", batch_size=[16, 32], seeds=2, report=told.append, **TINY)
+    expected = expand(Request("CartPole-v1", batch_sizes=(16, 32), seeds=(0, 1), settings=TINY))
+    assert [o.planned.config for o in first] == [run.config for run in expected]
+    assert {(o.result["outcome"], o.new) for o in first} == {("ok", True)}
+    assert [m["type"] for m in told].count("finished") == 4
+    again = rlbatch.train("CartPole-v1", batch_size=16, seeds=[1, 2], **TINY)
+    assert [o.new for o in again] == [False, True]
+    frame = rlbatch.load("results/CartPole-v1-dqn")
+    assert sorted(zip(frame["batch_size"], frame["seed"], strict=True)) == [(16, 0), (16, 1), (16, 2), (32, 0), (32, 1)]
+    assert len(rlbatch.load("results/CartPole-v1-dqn", "eval")) == 5 * 3
+
+
+@pytest.mark.usefixtures("in_process")
+def test_run_takes_a_file_or_what_it_says() -> None:
+    asked = {"name": "small", "envs": ["CartPole-v1"], "batch_size": [16, 32], "seeds": 1, **TINY}
+    first = rlbatch.run(asked)
+    assert [(o.result["outcome"], o.new) for o in first] == [("ok", True)] * 2
+    assert first[0].planned.origins["batch_size"].startswith("dict:")
+    lines = [f"{key}: {value}" for key, value in asked.items()]
+    Path("small.yaml").write_text("\n".join(lines).replace("'", "") + "\n")
+    assert [o.new for o in rlbatch.run("small.yaml")] == [False, False]
+    assert [str(o.folder.path) for o in rlbatch.run(Path("small.yaml"), out="elsewhere", name="other")] == [
+        str(o.folder.path).replace("results/small", "elsewhere/other") for o in first
+    ]
+
+
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(InputError, match=r"learning_rat: is not a setting; did you mean learning_rate\?"):
+        rlbatch.train("CartPole-v1", learning_rat=0.1)
+    with pytest.raises(InputError, match=r"dict:2:\d+: bacth_size"):
+        rlbatch.run({"name": "x", "bacth_size": [1]})
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        rlbatch.trian  # noqa: B018 - asking is the point
+    assert list(Path().iterdir()) == []
+
+
+def test_importing_rlbatch_loads_nothing_large() -> None:
+    told = "import sys, rlbatch; sys.exit(bool({'torch', 'gymnasium', 'polars', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", told], check=False, timeout=60).returncode == 0
