@@ -14,6 +14,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+NO_MEMORY = 77
+"""Exit code of a worker whose runs do not fit into memory together."""
 _GRACE_S = 30.0
 
 
@@ -79,8 +81,9 @@ class Worker:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def lacked_memory(self) -> bool:
-        """Tells whether the system ended processes for want of memory while it ran, and so perhaps this one."""
-        return self.process.returncode == -signal.SIGKILL and not self.hung and _memory_kills() > self._kills
+        """Tells whether it ended for want of memory, or the system ended processes for that while it ran."""
+        killed = self.process.returncode == -signal.SIGKILL and not self.hung
+        return self.process.returncode == NO_MEMORY or (killed and _memory_kills() > self._kills)
 
     def _listen(self, inbox: SimpleQueue[tuple[Worker, dict[str, Any] | None]]) -> None:
         for line in self.process.stdout or ():

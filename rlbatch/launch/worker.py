@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from rlbatch.config import from_dict
 from rlbatch.environments import describe, image_observations, import_module
 from rlbatch.errors import RlbatchError
 from rlbatch.launch.checkpoints import Start, choose, stack_folder
+from rlbatch.launch.process import NO_MEMORY
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder
 from rlbatch.rows import Ending, Row
@@ -29,6 +31,7 @@ from rlbatch.training.checkpoint import Checkpoints
 
 Send = Callable[[dict[str, Any]], None]
 _TICK_S = 0.5
+_ALIVE_S = 5.0
 _ORPHAN_S = 10.0
 """How long a worker whose driver died may take to the next vector step."""
 
@@ -55,6 +58,9 @@ def main() -> None:
     except RlbatchError as error:
         told = {"where": error.where, "what": error.what, "hint": error.hint, "exit_code": error.exit_code}
         send({"type": "error", **told})
+    except MemoryError:
+        traceback.print_exc()
+        sys.exit(NO_MEMORY)
 
 
 def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
@@ -99,6 +105,7 @@ def _train(clerk: _Clerk, job: dict[str, Any]) -> None:
             env_workers=job["env_workers"],
             modules=job["modules"],
             checkpoints=clerk.checkpoints,
+            alive=clerk.alive,
         )
 
 
@@ -173,6 +180,13 @@ class _Clerk:
             self._told = now
             self._send({"type": "tick", "runs": [self._stack[run] for run in runs], "timesteps": timesteps})
         return not self._stopping()
+
+    def alive(self) -> None:
+        """Tells the driver now and then that something is done, though no run takes a step."""
+        now = time.monotonic()
+        if now - self._told >= _ALIVE_S:
+            self._told = now
+            self._send({"type": "alive"})
 
     def close(self) -> None:
         """Closes what is left of runs that did not end; if all did, their checkpoints have served."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -59,6 +59,7 @@ class Stack:
         device: torch's name of it.
         env_workers: processes that step the environments; 0 steps them here.
         modules: what these processes must import.
+        alive: called at every step of an evaluation.
 
     Attributes:
         live: the runs that have not ended.
@@ -75,6 +76,7 @@ class Stack:
         device: str = "cpu",
         env_workers: int = 0,
         modules: Sequence[str] = (),
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         first, runs = configs[0], len(configs)
         size = spaces.flatdim(describe(first.env_id, first.env_kwargs).observation_space)
@@ -109,7 +111,7 @@ class Stack:
         make: MakeInstances = partial(Instances if self._workers is None else self._workers.make, first)
         self._envs = make(runs * first.n_envs, auto_reset=True)
         self._episodes = Episodes(self._envs, [config.seed for config in configs])
-        self._evaluator = StackEvaluator(configs, make, reuse=self._rows.resets_exactly)
+        self._evaluator = StackEvaluator(configs, make, reuse=self._rows.resets_exactly, alive=alive)
 
     @property
     def step(self) -> int:

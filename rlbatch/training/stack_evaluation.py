@@ -42,11 +42,19 @@ class StackEvaluator:
         configs: the R runs, in the stack's order.
         make: makes instances.
         reuse: keep them between evaluations: only right where `reset(seed)` restores the environment.
+        alive: called at every step.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], make: MakeInstances, *, reuse: bool) -> None:
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        make: MakeInstances,
+        *,
+        reuse: bool,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         first = configs[0]
-        self._configs, self._make, self._reuse = configs, make, reuse
+        self._configs, self._make, self._reuse, self._alive = configs, make, reuse, alive
         self._episodes = first.n_eval_episodes
         self._at_once = min(self._episodes, _AT_ONCE)
         self._cap = describe(first.env_id, first.env_kwargs).max_episode_steps or EPISODE_CAP
@@ -104,6 +112,7 @@ class StackEvaluator:
         envs.reset(playing)
         playing = sound(playing)
         while playing:
+            self._alive()
             seen[:, : shape[1]] = envs.observations.reshape(*shape, -1)
             actions = act_greedily(seen)[:, : shape[1]]
             envs.step(actions.reshape(-1, *actions.shape[2:]), playing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -24,6 +24,7 @@ def train(
     env_workers: int = 0,
     modules: Sequence[str] = (),
     checkpoints: Checkpoints | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains runs that share all but the settings that stack (`Setting.stackable`).
 
@@ -36,8 +37,10 @@ def train(
         env_workers: processes that step the environments; 0 steps them here.
         modules: what these processes must import.
         checkpoints: where the runs go on, and where their state is kept meanwhile; without, they start from zero.
+        alive: called now and then during evaluations, when `commit` is not.
 
     Raises:
+        MemoryError: memory does not suffice for several runs at once; they have no endings, for fewer may fit.
         Exception: what `emit` raises, which is not the runs' doing; on a GPU also what broke the device, after the runs
             were ended, since nothing can be computed there any more.
     """
@@ -58,21 +61,29 @@ def train(
     with torch.inference_mode():
         try:
             ordered = [configs[place] for place in places]
-            stack = Stack(ordered, tell, device=device, env_workers=env_workers, modules=modules)
+            stack = Stack(ordered, tell, device=device, env_workers=env_workers, modules=modules, alive=alive)
             _run(stack, places, commit, checkpoints)
         except Exception as error:
             if unwritten:
                 raise
-            if stack is not None:
-                stack.fail_all(error)
-            else:
-                for run in range(len(configs)):
-                    tell(run, never_started(error, time.perf_counter() - started))
+            _end(configs, stack, tell, error, time.perf_counter() - started)
             if device != "cpu" and outcome_of(error) == "crashed":
                 raise
         finally:
             if stack is not None:
                 stack.close()
+
+
+def _end(configs: Sequence[RunConfig], stack: Stack | None, tell: Emit, error: Exception, seconds: float) -> None:
+    """Ends what is left with an error that is not one run's own; raises MemoryError where fewer runs may fit."""
+    left = len(configs) if stack is None else len(stack.live)
+    if left > 1 and outcome_of(error) == "out_of_memory":
+        raise MemoryError(f"{left} runs: {error}") from error
+    if stack is not None:
+        stack.fail_all(error)
+        return
+    for run in range(len(configs)):
+        tell(run, never_started(error, seconds))
 
 
 def _run(stack: Stack, places: Sequence[int], commit: Commit, checkpoints: Checkpoints | None) -> None:

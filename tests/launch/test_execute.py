@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -23,7 +24,7 @@ from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
 from rlbatch.launch import Interrupted, execute, local
 from rlbatch.launch.estimate import replay_bytes
-from rlbatch.launch.process import Worker
+from rlbatch.launch.process import NO_MEMORY, Worker
 from rlbatch.results import RunFolder, find_runs
 from rlbatch.training.randomness import episode_seed
 
@@ -231,6 +232,64 @@ def test_what_comes_out_does_not_depend_on_the_plan(tmp_path: Path) -> None:
     execute(planned, one, ignore, jobs=1)
     assert len(weights_and_rows(one)) == 3
     assert weights_and_rows(several) == weights_and_rows(one)
+
+
+class Ended:
+    """A worker that has ended."""
+
+    hung = False
+
+    def __init__(self, log: Path, *, lacked_memory: bool = False) -> None:
+        self.log, self._lacked_memory = log, lacked_memory
+        log.touch()
+
+    def close(self) -> None:
+        pass
+
+    def lacked_memory(self) -> bool:
+        return self._lacked_memory
+
+    def how_it_ended(self) -> str:
+        return "was killed by SIGKILL"
+
+
+def again(crew: local._Crew, worker: Ended, stack: local._Stack) -> list[tuple[list[int], int]]:
+    """What must be done again, as (runs, deaths)."""
+    stack.begun |= set(stack.indices)
+    return [(one.indices, one.deaths) for one in crew._after(worker, stack)]  # type: ignore[arg-type]
+
+
+def test_a_stack_is_tried_once_more_and_then_halved_and_for_want_of_memory_at_once(tmp_path: Path) -> None:
+    jobs = [EXECUTE._job(run, Experiment(tmp_path / "e"), {}) for run in plan(seeds=(0, 1, 2))]
+    told: list[dict[str, Any]] = []
+    crew = local._Crew(jobs, told.append, local.Resources(), tmp_path, 0)
+    ended, full = Ended(tmp_path / "log"), Ended(tmp_path / "log", lacked_memory=True)
+    assert again(crew, ended, local._Stack([0, 1, 2])) == [([0, 1, 2], 1)]
+    assert again(crew, ended, local._Stack([0, 1, 2], finished={1})) == [([0, 2], 1)]
+    assert again(crew, ended, local._Stack([0, 1, 2], 1)) == [([1, 2], 1), ([0], 1)]
+    assert again(crew, full, local._Stack([0, 1, 2])) == [([1, 2], 1), ([0], 1)]
+    assert again(crew, ended, local._Stack([2], finished={2})) == []
+    assert told == []
+    assert crew.failure is None
+
+
+def test_a_worker_that_begins_no_run_ends_the_command(tmp_path: Path) -> None:
+    jobs = [EXECUTE._job(run, Experiment(tmp_path / "e"), {}) for run in plan(seeds=(0, 1))]
+    crew = local._Crew(jobs, ignore, local.Resources(), tmp_path, 0)
+    assert crew._after(Ended(tmp_path / "log"), local._Stack([0, 1])) == []  # type: ignore[arg-type]
+    assert "ended before it began a run" in str(crew.failure)
+    assert crew.stopping
+
+
+def test_a_worker_without_memory_says_so_by_its_exit_code(tmp_path: Path) -> None:
+    worker = Worker.__new__(Worker)
+    worker._kills, worker.hung = 10**9, False
+    for code, lacks in ((NO_MEMORY, True), (1, False), (-signal.SIGKILL, False), (-signal.SIGSEGV, False)):
+        worker.process = SimpleNamespace(returncode=code)  # type: ignore[assignment]
+        assert worker.lacked_memory() is lacks
+    worker._kills = -1  # the system has ended a process since
+    worker.process = SimpleNamespace(returncode=-signal.SIGKILL)  # type: ignore[assignment]
+    assert worker.lacked_memory()
 
 
 def test_a_run_that_hangs_is_ended_and_its_stack_mates_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def engines(monkeypatch: pytest.MonkeyPatch, in_process: None) -> Callable[..., 
 
         def engine(name: str) -> Engine:
             def train(configs: Sequence[RunConfig], emit: Any, commit: Any, **resources: Any) -> None:
-                own = {key: value for key, value in resources.items() if key != "checkpoints"}
+                own = {key: value for key, value in resources.items() if key not in ("checkpoints", "alive")}
                 calls.append((name, [(c.batch_size, c.seed) for c in configs], own))
                 does(configs, emit, commit, **resources)
 
@@ -113,6 +113,21 @@ def test_all_runs_of_a_stack_have_begun_before_its_engine_does_anything(tmp_path
         execute(plan((16, 0), (32, 0), (16, 1)), experiment, told.append)
     assert [m["run"] for m in told if m["type"] == "started"] == [0, 2]
     assert sorted(experiment.statuses().values()) == ["partial", "partial", "planned"]
+
+
+def test_the_driver_hears_now_and_then_that_an_evaluation_goes_on(
+    tmp_path: Path, engines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_ALIVE_S", 0.0)
+
+    def evaluate(configs: Sequence[RunConfig], emit: Any, commit: Any, alive: Any, **_: Any) -> None:
+        alive()
+        finish_all(configs, emit, commit)
+
+    engines(evaluate)
+    told: list[dict[str, Any]] = []
+    execute(plan((16, 0)), Experiment(tmp_path / "e"), told.append)
+    assert {"type": "alive"} in told
 
 
 def test_a_run_that_has_ended_is_not_begun_again_by_the_steps_of_the_others(tmp_path: Path, engines: Any) -> None:

@@ -387,26 +387,39 @@ def test_an_error_of_the_stack_itself_ends_all_that_are_left(
 
     def full(self: Dqn, replay: StackedReplay, rows: torch.Tensor, number: int, progress: float) -> None:
         if number == 50:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes")
+            raise RuntimeError("something is wrong with the stack")
         update(self, replay, rows, number, progress)
 
     monkeypatch.setattr(Dqn, "update", full)
     endings = [ending_of(told) for told in train(configs)]
-    assert [ending.outcome for ending in endings] == ["out_of_memory", "env_error", "out_of_memory"]
+    assert [ending.outcome for ending in endings] == ["crashed", "env_error", "crashed"]
     assert [(ending.timesteps, ending.updates) for ending in endings[::2]] == [(151, 50)] * 2  # not the one it died in
     assert endings[1].timesteps == 19
-    assert "can't allocate memory" in endings[0].evidence
+    assert "something is wrong with the stack" in endings[0].evidence
     assert watched.closed == 1
 
 
 @pytest.mark.parametrize("part", ["make_agents", "make_replay", "StackRows", "resets_exactly"])
 def test_an_error_while_the_stack_is_built_ends_all_its_runs(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise MemoryError
+    def wrong(*_: Any, **__: Any) -> None:
+        raise RuntimeError
 
-    monkeypatch.setattr(stack_module, part, full)
+    monkeypatch.setattr(stack_module, part, wrong)
     endings = [ending_of(told) for told in train([dqn(seed=0), dqn(seed=1)])]
-    assert [(ending.outcome, ending.timesteps) for ending in endings] == [("out_of_memory", 0)] * 2
+    assert [(ending.outcome, ending.timesteps) for ending in endings] == [("crashed", 0)] * 2
+
+
+@pytest.mark.parametrize("part", ["make_agents", "advance"])
+def test_several_runs_without_memory_have_no_endings_and_one_alone_has(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes")
+
+    monkeypatch.setattr(*((stack_module, part) if part == "make_agents" else (Stack, part)), full)
+    with pytest.raises(MemoryError, match=r"2 runs: .*can't allocate memory"):
+        train([dqn(seed=0), dqn(seed=1)])
+    assert ending_of(train([dqn()])[0]).outcome == "out_of_memory"
 
 
 # what the engine is told and tells
