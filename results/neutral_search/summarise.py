@@ -6,7 +6,7 @@ python results/neutral_search/summarise.py
     writes README.md from scores.csv alone
 
 Rows of run folders replace those of the same runs in scores.csv; the others stay. The rule is declared in
-experiments/neutral_search.yaml.
+experiments/neutral_search.yaml. The second search, for DQN alone, has its own folder, and a script that calls this one.
 """
 
 from __future__ import annotations
@@ -86,14 +86,19 @@ class Confirmation(NamedTuple):
     as_expected: bool
 
 
-def summarise(folders: Sequence[Path], home: Path) -> str:
+def summarise(folders: Sequence[Path], home: Path, name: str = "neutral_search") -> str:
     """Writes scores.csv (from the folders, if any) and README.md into `home`; returns the README.
+
+    Args:
+        folders: hold runs.
+        home: where the files stand.
+        name: of the experiment.
 
     Raises:
         ValueError: there are no scores, a folder is not there, or two hold the same run.
         RlbatchError: a run folder cannot be read.
     """
-    document = declaration("neutral_search")
+    document = declaration(name)
     parts = declared_parts(document)
     found = [
         dict(zip(KEY, _name(SEARCH if run in parts[SEARCH] else CONFIRM, run), strict=True))
@@ -110,8 +115,8 @@ def declared_parts(document: Mapping[str, Any]) -> dict[str, list[Settings]]:
     """Returns the settings of the declared runs: the search, and the confirmation at whichever rate was chosen."""
     confirm = document["analysis"]["confirm"]
     overrides = {
-        env_id: settings | {"total_timesteps": confirm["total_timesteps"][env_id]}
-        for env_id, settings in document["overrides"].items()
+        env_id: document.get("overrides", {}).get(env_id, {}) | {"total_timesteps": steps}
+        for env_id, steps in confirm["total_timesteps"].items()
     }
     changed = {"seeds": confirm["seeds"], "batch_size": confirm["batch_size"], "overrides": overrides}
     return {SEARCH: settings_of(document), CONFIRM: settings_of({**document, **changed})}
@@ -179,9 +184,9 @@ def report(rows: Sequence[Row], document: Mapping[str, Any]) -> str:
     headings = ("algorithm", "chosen rate", "mean score", "next best rate", "ahead of it by", "at the edge of the grid")
     parts = [
         "# Which learning rates should the preset `neutral` have?\n",
-        paragraph("""
+        paragraph(f"""
             The question, the settings, the commands and the rule were declared before the runs, in
-            [experiments/neutral_search.yaml](../../experiments/neutral_search.yaml). This page is written by
+            [experiments/{document["name"]}.yaml](../../experiments/{document["name"]}.yaml). This page is written by
             `summarise.py` from `scores.csv`.
         """),
         paragraph("""
