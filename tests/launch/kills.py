@@ -30,8 +30,10 @@ from rlbatch.results import RunFolder, find_runs
 
 WAYS = ("worker", "driver", "group", "SIGTERM", "SIGINT")
 SETTINGS: dict[str, Any] = {"learning_starts": 200, "net_arch": [16], "n_eval_episodes": 3, "log_points": 30}
-_LATEST_S = 9.0
-"""A moment comes at most so long after a start; loading torch takes 3 of them."""
+_EARLY = 0.25
+"""Share of the moments that may come before anything trains: at most 6 s after the start, which is mostly loading."""
+_EARLY_S, _LATE_S = 6.0, 2.0
+"""Others come at most 2 s after rows were written."""
 _PATIENCE_S = 300.0
 
 
@@ -58,7 +60,10 @@ def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Co
     while True:
         with subprocess.Popen([sys.executable, __file__, "--train", str(folder), "--steps", str(steps)]) as driver:
             while left:
-                if _waits(driver, rng.uniform(0.5, _LATEST_S)):
+                early = rng.random() < _EARLY
+                if not early:
+                    _until_it_writes(driver, folder)
+                if _waits(driver, rng.uniform(0.0, _EARLY_S if early else _LATE_S)):
                     break
                 dealt[left[0]] += 1
                 last = left.pop(0)
@@ -106,6 +111,23 @@ def _waits(driver: subprocess.Popen[bytes], seconds: float) -> bool:
         driver.wait(seconds)
         return True
     return False
+
+
+def _until_it_writes(driver: subprocess.Popen[bytes], folder: Path) -> None:
+    """Waits for rows of this attempt, or the driver's end."""
+    before = _rows(folder)
+    while _rows(folder) <= before and driver.poll() is None:
+        time.sleep(0.02)
+        before = min(before, _rows(folder))
+
+
+def _rows(folder: Path) -> int:
+    """Returns the bytes of all rows."""
+    total = 0
+    for path in folder.rglob("metrics.jsonl"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def _strike(driver: subprocess.Popen[bytes], way: str) -> None:
