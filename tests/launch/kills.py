@@ -168,8 +168,12 @@ def main() -> None:
         train(Path(folder) / "calm", given.steps)
         dealt = torment(Path(folder) / "tormented", given.steps, ways, rng)
         found = differences(Path(folder) / "calm", Path(folder) / "tormented")
-        attempts = [(run.result() or {})["attempts"] for run in find_runs(Path(folder) / "tormented")]
-    sys.stdout.write(json.dumps({"dealt": dealt, "attempts": attempts, "differences": found}) + "\n")
+        runs = find_runs(Path(folder) / "tormented")
+        attempts = [(run.result() or {})["attempts"] for run in runs]
+        resumed = sum(one["from"] > 0 for run in runs for one in run.record().get("attempts", []))
+    sys.stdout.write(
+        json.dumps({"dealt": dealt, "attempts": attempts, "resumed": resumed, "differences": found}) + "\n"
+    )
     sys.exit(bool(found))
 
 
