@@ -47,10 +47,10 @@ def plan(steps: int) -> list[PlannedRun]:
 def train(folder: Path, steps: int) -> int:
     """Trains what is missing, as a driver; returns its exit code."""
     try:
-        execute(plan(steps), Experiment(folder), lambda message: None, retry_failed=True, checkpoint_s=0.2)
+        outcomes = execute(plan(steps), Experiment(folder), lambda message: None, retry_failed=True, checkpoint_s=0.2)
     except Interrupted as stop:
         return stop.exit_code
-    return 0
+    return 0 if all(outcome.result["outcome"] == "ok" for outcome in outcomes) else 3
 
 
 def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Counter[str]:
@@ -71,7 +71,7 @@ def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Co
             code = driver.wait(_PATIENCE_S)
         if code == 0:
             return dealt
-        # a worker that is killed before it began a run is an error of the command; a signal may come before its handler
+        # a run whose worker was killed has crashed or never began; a signal may come before its handler
         if code not in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143) and last != "worker":
             raise RuntimeError(f"the driver ended with exit code {code}")
 
