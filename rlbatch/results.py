@@ -149,8 +149,11 @@ def run_record(config: RunConfig, **beside: Any) -> dict[str, Any]:
 
 def find_runs(folder: Path) -> list[RunFolder]:
     """Returns every run folder at or below `folder`, in the order of their paths."""
-    paths = (path for path in sorted(folder.rglob("config.json")) if path.is_file() and not _hidden(path, folder))
-    return [RunFolder(path.parent) for path in paths]
+    found = []
+    for path, folders, _ in os.walk(folder):  # unlike rglob it bears that a checkpoint vanishes meanwhile
+        folders[:] = [name for name in folders if not name.startswith(("_", "."))]
+        found.append(RunFolder(Path(path)))
+    return sorted((run for run in found if run.exists()), key=lambda run: run.config_path)
 
 
 @contextlib.contextmanager
@@ -203,7 +206,3 @@ def _require(content: Any, keys: tuple[str, ...], where: str) -> None:
     missing = [key for key in keys if key not in content]
     if missing:
         raise InputError(where, f"lacks {', '.join(missing)}")
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.relative_to(root).parts)

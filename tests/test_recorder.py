@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import TemporaryError
-from rlbatch.recorder import Recorder, record_crash
+from rlbatch.recorder import Recorder, record_crash, verify
 from rlbatch.results import RunFolder
 from rlbatch.rows import Ending, Row
 
@@ -124,3 +124,42 @@ def test_a_crash_is_recorded_with_how_far_the_run_came(tmp_path: Path) -> None:
     assert RunFolder(tmp_path).status() == "crashed"
     assert json.loads(RunFolder(tmp_path).config_path.read_text())["attempt"] == 1
     record.close()
+
+
+def test_a_record_goes_on_at_a_mark_and_forgets_what_came_after_it(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.emit(evaluation(0, 1.0, 1.0))
+    first.emit(evaluation(10, 3.0, 3.0))
+    mark = first.mark() | {"timesteps": 12}
+    first.emit(evaluation(20, 100.0, 100.0))
+    first.close()
+    RunFolder(tmp_path).error_path.write_text("of an ending that was never written")
+    assert verify(RunFolder(tmp_path), mark)
+    second = Recorder(RunFolder(tmp_path), CONFIG, 5.0, start=mark, remarks=["why"], notes=["not these"])
+    assert [row["timesteps"] for row in RunFolder(tmp_path).rows()] == [0, 10]
+    assert second.mark() | {"timesteps": 12} == mark
+    row = second.emit(evaluation(20, 5.0, 5.0))
+    assert row.values["efficiency/best"] == 5.0
+    assert second.finish(ending())["attempts"] == 2
+    record = RunFolder(tmp_path).record()
+    assert record["notes"] == []
+    assert record["attempts"] == [{"attempt": 2, "from": 12, "notes": ["why"]}]
+    assert not RunFolder(tmp_path).error_path.exists()
+    *_, newest = sorted(tmp_path.glob("events.*"))
+    (start,) = [e.step for e in EventFileLoader(str(newest)).Load() if e.WhichOneof("what") == "session_log"]
+    assert start == 13
+
+
+def test_rows_that_are_not_those_of_a_mark_are_seen(tmp_path: Path) -> None:
+    record, folder = recorder(tmp_path), RunFolder(tmp_path)
+    record.emit(evaluation(0, 1.0, 1.0))
+    mark = record.mark()
+    record.close()
+    content = folder.metrics_path.read_bytes()
+    for damaged in (content[:-1], b"", content.replace(b"1.0", b"2.0", 1)):
+        folder.metrics_path.write_bytes(damaged)
+        assert not verify(folder, mark)
+    folder.metrics_path.write_bytes(content + b'{"kind": "tra')
+    assert verify(folder, mark)
+    folder.metrics_path.unlink()
+    assert not verify(folder, mark)

@@ -30,8 +30,10 @@ from rlbatch.results import RunFolder, find_runs
 
 WAYS = ("worker", "driver", "group", "SIGTERM", "SIGINT")
 SETTINGS: dict[str, Any] = {"learning_starts": 200, "net_arch": [16], "n_eval_episodes": 3, "log_points": 30}
-_LATEST_S = 9.0
-"""A moment comes at most so long after a start; loading torch takes 3 of them."""
+_EARLY = 0.25
+"""Share of the moments that may come before anything trains: at most 6 s after the start, which is mostly loading."""
+_EARLY_S, _LATE_S = 6.0, 2.0
+"""Others come at most 2 s after rows were written."""
 _PATIENCE_S = 300.0
 
 
@@ -45,10 +47,10 @@ def plan(steps: int) -> list[PlannedRun]:
 def train(folder: Path, steps: int) -> int:
     """Trains what is missing, as a driver; returns its exit code."""
     try:
-        execute(plan(steps), Experiment(folder), lambda message: None, retry_failed=True, checkpoint_s=0.2)
+        outcomes = execute(plan(steps), Experiment(folder), lambda message: None, retry_failed=True, checkpoint_s=0.2)
     except Interrupted as stop:
         return stop.exit_code
-    return 0
+    return 0 if all(outcome.result["outcome"] == "ok" for outcome in outcomes) else 3
 
 
 def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Counter[str]:
@@ -58,7 +60,10 @@ def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Co
     while True:
         with subprocess.Popen([sys.executable, __file__, "--train", str(folder), "--steps", str(steps)]) as driver:
             while left:
-                if _waits(driver, rng.uniform(0.5, _LATEST_S)):
+                early = rng.random() < _EARLY
+                if not early:
+                    _until_it_writes(driver, folder)
+                if _waits(driver, rng.uniform(0.0, _EARLY_S if early else _LATE_S)):
                     break
                 dealt[left[0]] += 1
                 last = left.pop(0)
@@ -66,7 +71,7 @@ def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Co
             code = driver.wait(_PATIENCE_S)
         if code == 0:
             return dealt
-        # a worker that is killed before it began a run is an error of the command; a signal may come before its handler
+        # a run whose worker was killed has crashed or never began; a signal may come before its handler
         if code not in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143) and last != "worker":
             raise RuntimeError(f"the driver ended with exit code {code}")
 
@@ -108,6 +113,23 @@ def _waits(driver: subprocess.Popen[bytes], seconds: float) -> bool:
     return False
 
 
+def _until_it_writes(driver: subprocess.Popen[bytes], folder: Path) -> None:
+    """Waits for rows of this attempt, or the driver's end."""
+    before = _rows(folder)
+    while _rows(folder) <= before and driver.poll() is None:
+        time.sleep(0.02)
+        before = min(before, _rows(folder))
+
+
+def _rows(folder: Path) -> int:
+    """Returns the bytes of all rows."""
+    total = 0
+    for path in folder.glob("[!_]*/*/*/*/metrics.jsonl"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
 def _strike(driver: subprocess.Popen[bytes], way: str) -> None:
     workers = [child for child in _children(driver) if "rlbatch.launch.worker" in child.cmdline()]
     if way in ("worker", "group"):
@@ -146,8 +168,12 @@ def main() -> None:
         train(Path(folder) / "calm", given.steps)
         dealt = torment(Path(folder) / "tormented", given.steps, ways, rng)
         found = differences(Path(folder) / "calm", Path(folder) / "tormented")
-        attempts = [(run.result() or {})["attempts"] for run in find_runs(Path(folder) / "tormented")]
-    sys.stdout.write(json.dumps({"dealt": dealt, "attempts": attempts, "differences": found}) + "\n")
+        runs = find_runs(Path(folder) / "tormented")
+        attempts = [(run.result() or {})["attempts"] for run in runs]
+        resumed = sum(one["from"] > 0 for run in runs for one in run.record().get("attempts", []))
+    sys.stdout.write(
+        json.dumps({"dealt": dealt, "attempts": attempts, "resumed": resumed, "differences": found}) + "\n"
+    )
     sys.exit(bool(found))
 
 

@@ -7,16 +7,20 @@ import time
 from pathlib import Path
 
 import pytest
-from launch.kills import differences, torment, train
+from launch.kills import WAYS, differences, torment, train
 
-STEPS = 2400
+from rlbatch.results import find_runs
+
+STEPS = 1500
 
 
-@pytest.mark.parametrize("ways", [["driver", "SIGTERM"], ["group", "SIGINT"]], ids="-".join)
-def test_what_was_killed_ends_as_if_it_had_not_been(ways: list[str], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_process")
+def test_what_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     seed = int(time.time())
     print(f"seed {seed}")
     train(tmp_path / "calm", STEPS)
-    dealt = torment(tmp_path / "tormented", STEPS, ways, random.Random(seed))  # noqa: S311 - moments
+    rng = random.Random(seed)  # noqa: S311 - moments
+    dealt = torment(tmp_path / "tormented", STEPS, rng.sample(WAYS, len(WAYS)), rng)
     assert differences(tmp_path / "calm", tmp_path / "tormented") == []
-    assert sum(dealt.values()) >= 1
+    assert len(dealt) >= 3
+    assert max((run.result() or {})["attempts"] for run in find_runs(tmp_path / "tormented")) > 1

@@ -34,7 +34,7 @@ def filled(env_id: str, algo: str, runs: int) -> Stack:
     stack = Stack([RunConfig.build(env_id=env_id, algo=algo, seed=seed, **SETTINGS) for seed in range(runs)], _ignore)
     stack.begin()
     rows = stack._replay._rows
-    rows.copy_(torch.randn_like(rows[:1000]).repeat(len(rows) // 1000, 1))
+    rows.copy_(torch.rand_like(rows[:1000]).repeat(len(rows) // 1000, 1))
     stack._replay._steps = stack._taken = STORED
     return stack
 
@@ -74,18 +74,15 @@ def main() -> None:
         train(stack, 2.0)
         began = time.perf_counter()
         checkpoints._write(stack)
-        size = sum(part["size"] for part in checkpoints._parts) / 1e6
-        tell(
-            f"{given.env} {given.algo}, {given.runs} runs: all at once {time.perf_counter() - began:.2f} s, {size:.0f} MB"
-        )
+        spent, size = time.perf_counter() - began, sum(part["size"] for part in checkpoints._parts) / 1e6
+        tell(f"{given.env} {given.algo}, {given.runs} runs: all at once {spent:.2f} s, {size:.0f} MB")
         for _ in range(2):
             step = train(stack, given.seconds)
             began = time.perf_counter()
             checkpoints._write(stack)
             spent, size = time.perf_counter() - began, checkpoints._parts[-1]["size"] / 1e6
-            tell(
-                f"after {given.seconds:.0f} s: {spent:.3f} s, {size:.1f} MB new; {spent / given.seconds:.3%} of training"
-            )
+            share = spent / given.seconds
+            tell(f"after {given.seconds:.0f} s: {spent:.3f} s, {size:.1f} MB new; {share:.3%} of training")
         ready = per_step(stack, checkpoints)
         tell(f"a vector step: {step * 1e6:.0f} us, of which {ready * 1e6:.2f} us to be ready: {ready / step:.2%}")
         stack.close()

@@ -230,7 +230,7 @@ def test_a_run_draws_the_same_transitions_alone_and_in_any_stack(update: int) ->
 
 
 def test_no_two_purposes_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rlbatch.training import dqn, networks, replay, sac, stack, stack_evaluation
+    from rlbatch.training import dqn, episodes, networks, replay, sac, stack_evaluation
 
     asked: list[tuple[int, str]] = []
 
@@ -247,7 +247,7 @@ def test_no_two_purposes_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None
     for module in (dqn, sac, replay):
         noted(module, "Stream", 0)
     noted(networks, "stream_key", 0)
-    noted(stack, "episode_seed", 0)
+    noted(episodes, "episode_seed", 0)
     noted(stack_evaluation, "episode_seed", 0)
     for env_id, algo in (("CartPole-v1", "dqn"), ("Pendulum-v1", "sac")):
         asked.clear()
