@@ -17,7 +17,8 @@ from torch import Tensor
 
 from rlbatch.config import RunConfig
 from rlbatch.training.clock import Clock
-from rlbatch.training.networks import Layout, StackedMLP, fill, initial_rows, polyak
+from rlbatch.training.layout import Layout, fill, initial_rows
+from rlbatch.training.networks import StackedMLP, polyak
 from rlbatch.training.optimizer import Adam, restore_all, state_of
 from rlbatch.training.randomness import Stream, integers, uniforms
 from rlbatch.training.replay import Batch, StackedReplay

@@ -28,9 +28,10 @@ from rlbatch.training.endings import evidence_of, outcome_of, reason_of
 from rlbatch.training.env_workers import EnvWorkers
 from rlbatch.training.envs import EnvironmentFailure, resets_exactly
 from rlbatch.training.episodes import Episodes
+from rlbatch.training.frame_replay import make_replay
 from rlbatch.training.instances import Instances
-from rlbatch.training.networks import padded_rows
-from rlbatch.training.replay import ReplayDraws, make_replay
+from rlbatch.training.layout import padded_rows
+from rlbatch.training.replay_draws import ReplayDraws
 from rlbatch.training.sac import Sac
 from rlbatch.training.stack_evaluation import MakeInstances, StackEvaluator
 from rlbatch.training.stack_rows import StackRows

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlbatch.config import RunConfig
-from rlbatch.training.networks import padded_rows
+from rlbatch.training.layout import padded_rows
 from rlbatch.training.optimizer import constants_of
 from rlbatch.training.state import Arrays
 

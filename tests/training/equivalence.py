@@ -23,7 +23,8 @@ from rlbatch.config import RunConfig
 from rlbatch.designs import count_updates
 from rlbatch.training.clock import Clock
 from rlbatch.training.dqn import Dqn
-from rlbatch.training.replay import ReplayDraws, StackedReplay
+from rlbatch.training.replay import StackedReplay
+from rlbatch.training.replay_draws import ReplayDraws
 from rlbatch.training.sac import Sac
 from rlbatch.training.sb3 import build_model
 from rlbatch.training.sb3_meter import Meter

@@ -20,7 +20,7 @@ from rlbatch.rows import Row
 from rlbatch.training import bench, bench_sides
 from rlbatch.training.bench_sides import Reference, Stacked, Stretch
 from rlbatch.training.flop import dqn_flop, flop_per_update, peak_flops, sac_flop
-from rlbatch.training.replay import ReplayDraws
+from rlbatch.training.replay_draws import ReplayDraws
 
 SMALL: dict[str, Any] = {"learning_starts": 64, "batch_size": 16, "net_arch": (8,), "n_eval_episodes": 2, "n_envs": 1}
 SMALL |= {"train_freq": 1, "gradient_steps": 1, "buffer_size": 1000, "total_timesteps": 5000}

@@ -19,7 +19,7 @@ from rlbatch.rows import Ending, Row
 from rlbatch.training import checkpoint, stacked
 from rlbatch.training import stack as stack_module
 from rlbatch.training.checkpoint import Checkpoints, Damaged, Kept, kept_in, read
-from rlbatch.training.replay import FrameReplay
+from rlbatch.training.frame_replay import FrameReplay
 from rlbatch.training.stack import Stack
 from rlbatch.training.state import Segment, State, select
 

@@ -13,17 +13,8 @@ from scipy import stats
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from rlbatch.training.networks import (
-    ACTIVATIONS,
-    LANES,
-    Layout,
-    StackedMLP,
-    fill,
-    initial_rows,
-    padded,
-    padded_rows,
-    polyak,
-)
+from rlbatch.training.layout import LANES, Layout, fill, initial_rows, padded, padded_rows
+from rlbatch.training.networks import ACTIVATIONS, StackedMLP, polyak
 
 MODULES = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU}
 LAYOUTS = [

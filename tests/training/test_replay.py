@@ -12,14 +12,9 @@ from scipy import stats
 
 from rlbatch.config import RunConfig
 from rlbatch.training.clock import Clock
-from rlbatch.training.replay import (
-    LARGE_OBSERVATION,
-    Batch,
-    FrameReplay,
-    ReplayDraws,
-    StackedReplay,
-    make_replay,
-)
+from rlbatch.training.frame_replay import LARGE_OBSERVATION, FrameReplay, make_replay
+from rlbatch.training.replay import Batch, StackedReplay
+from rlbatch.training.replay_draws import ReplayDraws
 from rlbatch.training.stack import Stack
 
 GAMMAS = [0.9, 0.5]

@@ -36,8 +36,9 @@ from rlbatch.rows import EVAL_TAGS, TRAIN_TAGS, Ending, Row, grid_points
 from rlbatch.training import sb3, stacked
 from rlbatch.training import stack as stack_module
 from rlbatch.training.dqn import Dqn
+from rlbatch.training.frame_replay import FrameReplay
 from rlbatch.training.randomness import episode_seed
-from rlbatch.training.replay import Batch, FrameReplay, StackedReplay
+from rlbatch.training.replay import Batch, StackedReplay
 from rlbatch.training.sac import Sac
 from rlbatch.training.squashed import add_up
 from rlbatch.training.stack import Stack
