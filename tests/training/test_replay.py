@@ -225,7 +225,7 @@ def test_a_run_draws_the_same_transitions_alone_and_in_any_stack(update: int) ->
 
 
 def test_no_two_purposes_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rlbatch.training import dqn, episodes, networks, replay, sac, stack_evaluation
+    from rlbatch.training import dqn, episodes, layout, replay_draws, sac, stack_evaluation
 
     asked: list[tuple[int, str]] = []
 
@@ -239,9 +239,9 @@ def test_no_two_purposes_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None
 
         monkeypatch.setattr(module, name, note)
 
-    for module in (dqn, sac, replay):
+    for module in (dqn, sac, replay_draws):
         noted(module, "Stream", 0)
-    noted(networks, "stream_key", 0)
+    noted(layout, "stream_key", 0)
     noted(episodes, "episode_seed", 0)
     noted(stack_evaluation, "episode_seed", 0)
     for env_id, algo in (("CartPole-v1", "dqn"), ("Pendulum-v1", "sac")):
