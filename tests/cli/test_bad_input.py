@@ -482,7 +482,7 @@ FILE_COMMANDS = [
     (("run", "good.yaml", "--out", "file"), ("--out", "cannot be used")),
     (("run", "good.yaml", "--device", "tpu"), ("--device", "is not a device")),
     (("run", "foreign.yaml", "--out", "kept", "--name", "foreign"), ("--name", "not an rlbatch experiment")),
-    (("run", "memory.yaml"), ("memory.yaml:5:1", "buffer_size: a replay of", "buffer_size: N")),
+    (("run", "memory.yaml"), ("memory.yaml:5:1", "buffer_size: replays of", "buffer_size: N")),
 ]
 
 REFUSED = [
@@ -663,7 +663,7 @@ def test_a_bug_is_told_with_its_traceback_and_exit_1(rlbatch: Call, monkeypatch:
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("rlbatch.grid.expand", broken)
+    monkeypatch.setattr("rlbatch.launch.task.expand", broken)
     code, out, err = rlbatch(*CARTPOLE)
     assert (code, out) == (1, "")
     assert err.startswith("Traceback")

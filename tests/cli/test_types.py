@@ -162,7 +162,7 @@ def test_the_shell_completes_commands_and_options_and_nothing_after_a_typing_err
         (["train", "--match"], "s", ["samples"]),
         (["train", "--set"], "learning_r", ["learning_rate="]),
         (["train", "--env"], "Cart", ["CartPole-v1"]),
-        (["list"], "", ["envs", "presets", "runs"]),
+        (["list"], "", ["envs", "presets", "experiments", "runs"]),
         (["completion"], "z", ["zsh"]),
     ],
 )
