@@ -6,6 +6,7 @@ import contextlib
 import io
 import ipaddress
 import json
+import os
 import threading
 from pathlib import Path
 from urllib.parse import quote
@@ -41,7 +42,7 @@ def command(folder: str | None, port: int, host: str) -> None:
     path = options.results_folder(folder)
     if not path.is_dir():
         raise InputError(str(path), "is not a folder", "rlbatch train makes ./results")
-    if next(path.rglob("events.out.tfevents.*"), None) is None:
+    if not any(name.startswith("events.out.tfevents.") for *_, names in os.walk(path) for name in names):
         raise InputError(str(path), "holds no curves yet", "rlbatch train writes them")
     url = start(path, host, port)
     click.echo(f"{path} in TensorBoard, one colour per batch size: {url}{LINK}\nCtrl-C ends it")
