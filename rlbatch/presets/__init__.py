@@ -53,7 +53,7 @@ def load(name: str, algo: str, env_id: str, total_timesteps: int | None = None) 
     own = dict(entry if entry is not None else part["fallback"])
     source = str(own.pop("source", document(name)["source"]))
     if entry is None and name == "neutral":
-        own |= _shortened(part["base"], total_timesteps or own["total_timesteps"], algo)
+        own["learning_starts"] = min(part["base"]["learning_starts"], (total_timesteps or own["total_timesteps"]) // 5)
     where = env_id if entry is not None else "fallback"
     origins = dict.fromkeys(part["base"], f"preset {name}, {algo}") | dict.fromkeys(own, f"preset {name}, {where}")
     return Preset(values=part["base"] | own, origins=origins, source=source, listed=entry is not None)
@@ -71,11 +71,3 @@ def document(name: str) -> dict[str, Any]:
                 check_name(field, algo)
                 values[field] = check_value(field, values[field])
     return preset
-
-
-def _shortened(base: dict[str, Any], total_timesteps: int, algo: str) -> dict[str, int]:
-    """Warm-up and target interval (env steps) that leave a short run of an unlisted environment time to learn."""
-    clocks = {"learning_starts": min(base["learning_starts"], total_timesteps // 5)}
-    if algo == "dqn":
-        clocks["target_update_interval"] = max(1, min(base["target_update_interval"], total_timesteps // 20))
-    return clocks
