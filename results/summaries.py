@@ -37,6 +37,7 @@ _TYPES: dict[str, Callable[[str], Any]] = {
     "learning_rate": float,
     "auc": float,
     "return_mean": float,
+    "best": float,
 }
 """Column of a score table -> its type; every other column is text."""
 

@@ -42,7 +42,7 @@ from summaries import (
 )
 
 KEY = ("part", "env", "learning_rate", "batch_size", "seed")
-COLUMNS = (*KEY, "outcome", "auc", "return_mean", "steps_to_threshold")
+COLUMNS = (*KEY, "outcome", "auc", "return_mean", "best", "steps_to_threshold")
 SEARCH, CONFIRM = "search", "confirm"
 
 
@@ -73,6 +73,7 @@ class Confirmation(NamedTuple):
         standing: of the declared runs.
         final: return of each run's last evaluation; the environment's `low` for one that diverged.
         reached: how many runs reached the threshold.
+        touched: how many had an evaluation at or above it; None where the table does not know.
         expected: what was declared, in words.
         as_expected: whether that came true.
     """
@@ -82,6 +83,7 @@ class Confirmation(NamedTuple):
     standing: Standing
     final: list[float]
     reached: int
+    touched: int | None
     expected: str
     as_expected: bool
 
@@ -102,7 +104,7 @@ def summarise(folders: Sequence[Path], home: Path, name: str = "neutral_search")
     parts = declared_parts(document)
     found = [
         dict(zip(KEY, _name(SEARCH if run in parts[SEARCH] else CONFIRM, run), strict=True))
-        | {"outcome": status, "auc": final.get("auc"), "return_mean": final.get("return_mean")}
+        | {"outcome": status, **{column: final.get(column) for column in ("auc", "return_mean", "best")}}
         | {"steps_to_threshold": _steps(final.get("steps_to_threshold"))}
         for run, status, final in recorded(folders, [*parts[SEARCH], *parts[CONFIRM]])
     ]
@@ -173,7 +175,8 @@ def confirmations(rows: Sequence[Row], document: Mapping[str, Any], rates: Mappi
             else:
                 least = confirm["return_mean"][env_id]
                 expected, came = f"mean return ≥ {least:g}", bool(final) and float(np.mean(final)) >= least
-            made.append(Confirmation(env_id, rate, come, final, reached, expected, came))
+            touched = _touched([known[run] for run in come.areas], env_id)
+            made.append(Confirmation(env_id, rate, come, final, reached, touched, expected, came))
     return made
 
 
@@ -235,8 +238,9 @@ def _confirmed(made: Sequence[Confirmation], rates: Mapping[str, float], documen
         f"## Confirmation on fresh seeds, at batch {confirm['batch_size']}\n",
         paragraph("""
             The winner of a comparison looks better than it is, so the chosen rates are trained again, with the preset's
-            whole budget. A threshold counts as reached where `steps_to_threshold` is a number. After each mean stands,
-            in brackets, the standard deviation over seeds.
+            whole budget. A threshold counts as reached where `steps_to_threshold` is a number; in brackets stands,
+            where that was kept, in how many runs a single evaluation was at or above it. After each mean stands, in
+            brackets, the standard deviation over seeds.
         """),
     ]
     if not any(c.standing.areas or set(c.standing.missing.values()) != {"no record"} for c in made):
@@ -245,7 +249,10 @@ def _confirmed(made: Sequence[Confirmation], rates: Mapping[str, float], documen
     for c in made:
         areas = [normalised(c.env_id, area) for area in c.standing.areas.values()]
         declared = len(areas) + len(c.standing.missing)
-        reached = "-" if c.env_id not in confirm["reach_threshold"] else f"{c.reached} of {len(areas)}"
+        has_threshold = c.env_id in confirm["reach_threshold"]
+        reached = f"{c.reached} of {len(areas)}" if has_threshold else "-"
+        if has_threshold and c.touched is not None:
+            reached += f" ({c.touched})"
         verdict = "**yes**" if c.as_expected else "**no**"
         if c.standing.missing:
             verdict = "incomplete"
@@ -271,6 +278,14 @@ def _told(come: Standing) -> list[str]:
         for (reason, part, env_id, rate, batch), seeds in groups.items()
     ]
     return ["".join(lines)] if lines else []
+
+
+def _touched(rows: Sequence[Row], env_id: str) -> int | None:
+    """Returns in how many runs an evaluation was at or above the threshold; None where a best one was not kept."""
+    threshold, best = listed()[env_id].threshold, [row.get("best") for row in rows]
+    if threshold is None or None in best:
+        return None
+    return sum(value >= threshold for value in best if value is not None)
 
 
 def _name(part: str, run: Settings) -> Key:
