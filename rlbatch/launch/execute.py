@@ -33,7 +33,8 @@ CHECKPOINTS = "_checkpoints"
 
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress message: {"type": "started" | "train" | "eval" | "finished", "run": index, ...} of one run, or
-{"type": "tick", "runs": [index, ...], "timesteps": n} of all runs of a stack that are still in training."""
+{"type": "tick", "runs": [index, ...], "timesteps": n} of all runs of a stack that are still in training. A worker also
+tells {"type": "device", "device": name} at first, and {"type": "alive"} while it evaluates."""
 
 
 @dataclass(frozen=True)
