@@ -212,7 +212,7 @@ def test_list_runs_tells_scores_and_folders(finished: Path, rlbatch: Call) -> No
     ended = result(finished)["final"]
     assert rows[0] == {
         **{"env": "CartPole-v1", "algo": "dqn", "batch_size": 32, "seed": 0, "status": "ok"},
-        **{"learning_rate": 0.001, "arm": finished.parent.name[-8:]},
+        **{"learning_rate": 0.0003, "arm": finished.parent.name[-8:]},
         **{"return_mean": ended["return_mean"], "auc": ended["auc"], "folder": str(finished)},
     }
     assert rlbatch("list", "runs").out.splitlines()[1].split()[-1] == str(finished)
