@@ -122,8 +122,8 @@ def test_a_stack_that_does_not_fit_is_a_row_without_numbers(rlbatch: Call, monke
 def test_runs_have_little_to_wait_for_and_explore_as_they_do_at_last() -> None:
     first, second = bench.plan(Request("CartPole-v1", batch_sizes=(32, 1024)), (1,))
     assert (first.learning_starts, second.learning_starts) == (500, 1024)
-    assert (first.exploration_initial_eps, first.exploration_final_eps) == (0.05, 0.05)
-    assert (first.buffer_size, first.train_freq, first.gradient_steps) == (10_000, 1, 1)
+    assert (first.exploration_initial_eps, first.exploration_final_eps) == (0.01, 0.01)
+    assert (first.buffer_size, first.train_freq, first.gradient_steps) == (50_000, 1, 1)
     (sac,) = bench.plan(Request("Pendulum-v1", batch_sizes=(256,)), (1,))
     assert (sac.buffer_size, sac.total_timesteps, sac.exploration_initial_eps) == (20_000, 20_000, None)
     (long,) = bench.plan(Request("Pendulum-v1", batch_sizes=(256,), settings={"total_timesteps": 10**6}), (1,))
@@ -162,7 +162,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("--env", "Pendulum-v1", "--set", "use_sde=true"), "--env: Pendulum-v1: gSDE cannot be stacked"),
     (("--env", "CartPole-v9"), "is not a registered environment"),
     (("--algo", "sac"), "--algo: sac does not take the Discrete actions"),
-    (("--batch", "20000"), "--batch: 20000 is larger than buffer_size 10000"),
+    (("--batch", "60000"), "--batch: 60000 is larger than buffer_size 50000"),
     (("--set", "learning_starts=100"), "--batch: 256 is larger than learning_starts 100"),
     (("--batch", "0"), "--batch: 0 is out of range"),
     (("--batch", "32", "--set", "batch_size=64"), "--set: batch_size is given twice"),
