@@ -18,9 +18,9 @@ from rlbatch.experiment_file import load, settings_of
 from rlbatch.grid import PlannedRun, Request, expand
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-NAMES = {"sb3_parity": 360, "neutral_search": 360, "neutral_search_dqn": 240}
+NAMES = {"sb3_parity": 360, "neutral_search": 360, "neutral_search_dqn": 240, "neutral_search_n_step": 240}
 """Experiment -> how many runs its file declares, confirmations aside."""
-CONFIRMED = {"sb3_parity": 0, "neutral_search": 60, "neutral_search_dqn": 40}
+CONFIRMED = {"sb3_parity": 0, "neutral_search": 60, "neutral_search_dqn": 40, "neutral_search_n_step": 40}
 RATES = {"dqn_rate": "0.0003", "sac_rate": "0.001"}
 """Chosen rates, made up."""
 
@@ -122,4 +122,4 @@ def test_a_folder_holds_one_environment_and_one_engine() -> None:
             options = dict(zip(words[1::2], words[2::2], strict=True))
             folders.setdefault(options["--name"], set()).add((options["--env"], options["--engine"]))
         assert all(len(kinds) == 1 for kinds in folders.values())
-        assert len(folders) == {"sb3_parity": 6, "neutral_search": 6, "neutral_search_dqn": 4}[name]
+        assert len(folders) == (6 if name in ("sb3_parity", "neutral_search") else 4)

@@ -18,7 +18,7 @@ from rlbatch.training import stacked
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 NAMES = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
-DECLARED_BY_HAND = {"sb3_parity", "neutral_search", "neutral_search_dqn"}
+DECLARED_BY_HAND = {"sb3_parity", "neutral_search", "neutral_search_dqn", "neutral_search_n_step"}
 FIRST_LOOK = {"quickstart"}
 SEEDS = {
     **{"CartPole-v1": 40, "MountainCar-v0": 40, "LunarLander-v3": 30, "LunarLanderContinuous-v3": 30},
