@@ -41,8 +41,14 @@ def stack_seconds(configs: Sequence[RunConfig]) -> float:
         own = SB3_US[first.algo] * max(updates, steps / 4) + env_us * steps
         return START_S + (len(configs) * own + arithmetic) / 1e6
     calls = CALLS_US[first.algo] * (updates + steps / first.n_envs) / 2
-    acting = len(configs) * (ACT_US + env_us) * (steps + _evaluation_steps(first))
+    acting = len(configs) * (ACT_US + env_us) * (steps + evaluation_steps(first))
     return START_S + (calls + acting + arithmetic) / 1e6
+
+
+def evaluation_steps(config: RunConfig) -> float:
+    """Returns the env steps of a run's evaluations, taken as half as long as they can be."""
+    limit = describe(config.env_id, config.env_kwargs).max_episode_steps or EPISODE_CAP // 10
+    return (config.n_evaluations + 1) * config.n_eval_episodes * limit / 2
 
 
 def makespan(seconds: Sequence[float], cores: int) -> float:
@@ -51,12 +57,6 @@ def makespan(seconds: Sequence[float], cores: int) -> float:
     for one in sorted(seconds, reverse=True):
         ends[ends.index(min(ends))] += one
     return max(ends)
-
-
-def _evaluation_steps(config: RunConfig) -> float:
-    """Returns the env steps of a run's evaluations, taken as half as long as they can be."""
-    limit = describe(config.env_id, config.env_kwargs).max_episode_steps or EPISODE_CAP // 10
-    return (config.n_evaluations + 1) * config.n_eval_episodes * limit / 2
 
 
 def _flop(config: RunConfig) -> float:

@@ -1,0 +1,55 @@
+"""The hours in the heads of the experiments: they are what the kept measurements give for the plans of today."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def hours() -> ModuleType:
+    path = ROOT / "results" / "speed" / "hours.py"
+    spec = importlib.util.spec_from_file_location("hours", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["hours"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_head_tells_the_time_that_the_kept_measurements_give(name: str, hours: ModuleType) -> None:
+    costs = json.loads((ROOT / "results" / "speed" / "hours.json").read_text(encoding="utf-8"))
+    missing = {hours.kind_of(stack) for stack in hours.stacks_of(name)} - costs.keys()
+    assert not missing, "the plan has changed: python results/speed/hours.py --measure"
+    value = hours.hours(name, costs)
+    assert value < 8
+    text = (ROOT / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.count("# Time: ") == 1
+    assert hours.line_of(value) in text.splitlines()
+
+
+def test_two_stacks_side_by_side_take_as_long_as_the_longer_one(hours: ModuleType) -> None:
+    stacks = hours.stacks_of("quickstart")
+    free = {hours.kind_of(stack): {"training": 0.0, "evaluation": 0.0} for stack in stacks}
+    # five stacks that only start, four seconds each, on two cores: three after each other on one of them
+    assert hours.hours("quickstart", free) == pytest.approx(3 * 4 / 3600)
+    kind = hours.kind_of(stacks[0])
+    slow = free | {kind: {"training": 1e-3, "evaluation": 0.0}}
+    # one stack has eight runs of 25,000 env steps at a millisecond, 200 s, longer than all the others on the other core
+    assert hours.hours("quickstart", slow) == pytest.approx((4 + 8 * 25) / 3600)
+
+
+def test_hours_in_words(hours: ModuleType) -> None:
+    assert hours.in_words(0.001) == "1 minutes"
+    assert hours.in_words(0.5) == "30 minutes"
+    assert hours.in_words(3.26) == "3.3 hours"
