@@ -1,4 +1,4 @@
-"""Where does the score scale of an environment begin? The listed return of random play, or the one in `references.json`.
+"""Where does the score scale of an environment begin? At the return of random play, listed or measured.
 
 `environments.yaml` lists it for known environments. For others `references.json`, beside the runs of an experiment,
 keeps what 100 episodes of uniformly random actions brought when the experiment was trained.

@@ -205,10 +205,10 @@ def work(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     while waiting and time.monotonic() < ends:
         kind, index, config = waiting.pop(0)
         try:
-            finding = {"found": tasks[kind](config)}
+            told: tuple[str, Any] = ("found", tasks[kind](config))
         except Exception as error:  # noqa: BLE001 - whatever an environment raises; the run itself will tell of it
-            finding = {"failed": reason_of(error)}
-        yield {"kind": kind, "index": index, **finding}
+            told = ("failed", reason_of(error))
+        yield dict([("kind", kind), ("index", index), told])
     if waiting:
         yield {"kind": "left", "count": len(waiting)}
 

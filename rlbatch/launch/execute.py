@@ -35,8 +35,8 @@ CHECKPOINTS = "_checkpoints"
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress message: {"type": "started" | "train" | "eval" | "finished", "run": index, ...} of one run, or
 {"type": "tick", "runs": [index, ...], "timesteps": n} of all runs of a stack that are still in training. A worker also
-tells {"type": "device", "device": name} at first, and {"type": "alive"} while it evaluates. Before the first stack there
-may come {"type": "measuring", "done": n, "of": n} and {"type": "note", "text": text}; see `calibrate`."""
+tells {"type": "device", "device": name} at first, and {"type": "alive"} while it evaluates. Before the first stack come
+{"type": "measuring", "done": n, "of": n} and {"type": "note", "text": text}, if any; see `calibrate`."""
 
 
 @dataclass(frozen=True)

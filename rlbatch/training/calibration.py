@@ -30,7 +30,9 @@ class Block(NamedTuple):
 
 
 def measure_cost(config: RunConfig, device: str, seconds: float) -> dict[str, Any]:
-    """Trains one run alone for a moment, on one thread; returns what an env step and an update cost in seconds, and from what.
+    """Trains one run alone for a moment, on one thread; returns what an env step and an update cost.
+
+    Both in seconds: the medians and ranges of some blocks, besides how many there were and what was done in them.
 
     The run is this one with little to wait for: the replay holds at most 10,000 transitions, of which a few thousand
     are filled, so drawing a batch touches less memory than late in a long run. Nothing is evaluated and no row is

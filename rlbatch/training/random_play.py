@@ -36,7 +36,9 @@ def random_reference(config: RunConfig, episodes: int, env_steps: int, seconds: 
         EnvironmentFailure: the environment raised or returned nonsense.
     """
     limit = describe(config.env_id, config.env_kwargs).max_episode_steps or EPISODE_CAP
-    returns, lengths, cut, ends = [], [], 0, time.monotonic() + seconds
+    returns: list[float] = []
+    lengths: list[int] = []
+    cut, ends = 0, time.monotonic() + seconds
     with closing(make_env(config)) as env:
         while len(returns) < episodes and sum(lengths) < env_steps and time.monotonic() < ends:
             score, length, over = _play(env, len(returns), sum(lengths), limit)
