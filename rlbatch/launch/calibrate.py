@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from rlbatch.launch import measuring
 from rlbatch.launch.provenance import versions
 from rlbatch.references import EPISODES, is_listed, read_references
 from rlbatch.results import SCHEMA, write_json
+from rlbatch.training.endings import reason_of
+from rlbatch.training.random_play import random_reference
 from rlbatch.wallclock import Entry, kind_of, read_costs
 
 _COST_S = 0.5
@@ -33,9 +36,8 @@ _EPISODES_S = 10.0
 """Env steps and seconds after which no more random episodes of one environment begin."""
 _BEGIN_S = 60.0
 """Seconds after which nothing more is begun."""
-_PATIENCE_S = (120.0, 30.0)
-"""Within which torch must be loaded, and within which each finding must come after that."""
-_UNKNOWN = "not all costs and references are known"
+_PATIENCE_S = 60.0
+"""Seconds within which each finding must come; the first cost waits for torch to be loaded."""
 _DISTURBED = 0.1
 """Share of the time, taken by other processes, from which on a note says so."""
 
@@ -46,6 +48,10 @@ class Missing:
 
     references: Sequence[RunConfig]
     costs: Sequence[RunConfig]
+
+    def __len__(self) -> int:
+        """Returns how many measurements there are."""
+        return len(self.references) + len(self.costs)
 
 
 def calibrate(
@@ -73,26 +79,21 @@ def calibrate(
     if len(configs) < 2:
         return
     name = {"auto": "cpu", "cuda": "cuda:0"}.get(device, device)
-    machine = machine_here(None if name == "cpu" else gpu)
-
-    def note(text: str) -> None:
-        report({"type": "note", "text": text})
-
+    here = {"device": name, "machine": machine_here(None if name == "cpu" else gpu)}
     try:
-        books = _Books(experiment, {"device": name, "machine": machine})
+        books = _Books(experiment, here)
         missing = books.missing(configs)
-        asked = len(missing.references) + len(missing.costs)
-        if asked:
-            report({"type": "measuring", "done": 0, "of": asked})
-            job, take = _job(missing, name, modules), _clerk(books, missing, report, note)
-            try:
-                measuring.run("rlbatch.launch.calibrate", job, take, patience=_PATIENCE_S)
-            except RlbatchError as error:
-                note(f"{_UNKNOWN}: {error}")
-            report({"type": "measuring", "done": asked, "of": asked})
+        if missing:
+            job = {
+                "references": [as_dict(config) for config in missing.references],
+                "costs": [as_dict(config) for config in missing.costs],
+                "device": name,
+                **measuring.surroundings(modules),
+            }
+            _measure(job, _Clerk(books, missing, report))
             books.write_costs()
     except (RlbatchError, OSError) as error:
-        note(f"{_UNKNOWN}: {error}")
+        _note(report, str(error))
 
 
 def machine_here(gpu: str | None = None) -> dict[str, Any]:
@@ -146,60 +147,71 @@ class _Books:
         _write(self._experiment.cost_path, self._costs)
 
 
-def _job(missing: Missing, device: str, modules: Sequence[str]) -> dict[str, Any]:
-    return {
-        "references": [as_dict(config) for config in missing.references],
-        "costs": [as_dict(config) for config in missing.costs],
-        "device": device,
-        **measuring.surroundings(modules),
-    }
+class _Clerk:
+    """Takes the findings of the measuring process into the books, and tells of them.
 
+    Attributes:
+        queued: the largest share of the time measured that other processes took.
+    """
 
-def _clerk(
-    books: _Books, missing: Missing, report: measuring.Report, note: Callable[[str], None]
-) -> Callable[[dict[str, Any]], None]:
-    """Returns what takes the findings of the measuring process."""
-    asked = len(missing.references) + len(missing.costs)
-    done = 0
+    def __init__(self, books: _Books, missing: Missing, report: measuring.Report) -> None:
+        self._books, self._missing, self._report = books, missing, report
+        self._done = 0
+        self.queued = 0.0
 
-    def take(finding: dict[str, Any]) -> None:
-        nonlocal done
-        kind, index, found = finding["kind"], finding.get("index", 0), finding.get("found", {})
-        if kind == "ready":
-            return
+    def take(self, finding: Mapping[str, Any]) -> None:
+        """Takes one; raises OSError where it cannot be kept."""
+        kind = finding["kind"]
         if kind == "left":
-            note(f"{finding['count']} of {asked} measurements are left for the next command that trains here")
-            return
-        done += 1
-        config = getattr(missing, kind)[index]
-        if "failed" in finding:
-            what = {"costs": f"cost of batch {config.batch_size}", "references": "return of random play"}[kind]
-            note(f"{config.env_id}: the {what} is not known: {finding['failed']}")
-        elif kind == "costs":
-            books.add_cost(config, found)
-            if found["queued_share"] > _DISTURBED:
-                share = f"{found['queued_share']:.0%}"
-                note(f"{config.env_id} batch {config.batch_size}: other processes took {share} of the time measured")
+            self.note(f"{finding['count']} of {len(self._missing)} are left for the next command that trains here")
         else:
-            books.add_reference(config, found)
-        report({"type": "measuring", "done": done, "of": asked})
+            self._keep(kind, getattr(self._missing, kind)[finding["index"]], finding)
+            self.tell(self._done + 1)
 
-    return take
+    def tell(self, done: int | None = None) -> None:
+        """Tells how many measurements are done; None for as many as there will be."""
+        self._done = len(self._missing) if done is None else done
+        self._report({"type": "measuring", "done": self._done, "of": len(self._missing)})
+
+    def note(self, text: str) -> None:
+        """Tells what is not as it should be."""
+        _note(self._report, text)
+
+    def _keep(self, kind: str, config: RunConfig, finding: Mapping[str, Any]) -> None:
+        if "failed" in finding:
+            what = f"cost of batch {config.batch_size}" if kind == "costs" else "return of random play"
+            self.note(f"{config.env_id}: the {what} is not known: {finding['failed']}")
+        elif kind == "costs":
+            self._books.add_cost(config, finding["found"])
+            self.queued = max(self.queued, finding["found"]["queued_share"])
+        else:
+            self._books.add_reference(config, finding["found"])
+
+
+def _measure(job: Mapping[str, Any], clerk: _Clerk) -> None:
+    """Has the job done by a process, and tells of it; raises OSError where a finding cannot be kept."""
+    clerk.tell(0)
+    try:
+        measuring.run("rlbatch.launch.calibrate", job, clerk.take, patience=_PATIENCE_S)
+    except RlbatchError as error:
+        clerk.note(str(error))
+    clerk.tell()
+    if clerk.queued > _DISTURBED:
+        clerk.note(f"other processes took up to {clerk.queued:.0%} of the time in which they were measured")
+
+
+def _note(report: measuring.Report, text: str) -> None:
+    report({"type": "note", "text": f"costs and score scales: {text}"})
 
 
 def work(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Measures a job and yields its findings, those that fail with the reason: random play first, then costs."""
-    from rlbatch.training.calibration import measure_cost
-    from rlbatch.training.endings import reason_of
-    from rlbatch.training.random_play import random_reference
-
     measuring.take_over(job)
-    yield {"kind": "ready"}
     ends = time.monotonic() + _BEGIN_S
     span = min(_COST_S, _COSTS_S / max(len(job["costs"]), 1))
     tasks: dict[str, Callable[[RunConfig], dict[str, Any]]] = {
-        "references": lambda config: random_reference(config, EPISODES, _EPISODES_STEPS, _EPISODES_S),
-        "costs": lambda config: measure_cost(config, job["device"], span),
+        "references": _play,
+        "costs": partial(_train, device=job["device"], seconds=span),
     }
     waiting = [(kind, index, from_dict(run)) for kind in tasks for index, run in enumerate(job[kind])]
     while waiting and time.monotonic() < ends:
@@ -211,6 +223,16 @@ def work(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield dict([("kind", kind), ("index", index), told])
     if waiting:
         yield {"kind": "left", "count": len(waiting)}
+
+
+def _play(config: RunConfig) -> dict[str, Any]:
+    return random_reference(config, EPISODES, _EPISODES_STEPS, _EPISODES_S)
+
+
+def _train(config: RunConfig, device: str, seconds: float) -> dict[str, Any]:
+    from rlbatch.training.calibration import measure_cost  # loads torch, which random play does not need
+
+    return measure_cost(config, device, seconds)
 
 
 def _write(path: Path, entries: Sequence[Entry]) -> None:

@@ -41,15 +41,14 @@ def take_over(job: Mapping[str, Any]) -> None:
         import_module(module, directory=Path(job["directory"]))
 
 
-def run(module: str, job: Mapping[str, Any], report: Report, *, patience: Iterable[float] = ()) -> None:
+def run(module: str, job: Mapping[str, Any], report: Report, *, patience: float | None = None) -> None:
     """Has a job done by a process of its own and reports every finding.
 
     Args:
         module: what the process runs; it calls `serve`.
         job: what it is told.
         report: takes a finding.
-        patience: seconds within which the first finding must come, then each further one (the last number holds for
-            all that follow); else the process is ended. Without it there is no limit.
+        patience: seconds within which each finding must come, else the process is ended; None for no limit.
 
     Raises:
         Interrupted: a signal ended the command.
@@ -98,10 +97,10 @@ def serve(work: Callable[[dict[str, Any]], Iterator[dict[str, Any]]]) -> None:
 class _Watch:
     """Ends a process that says nothing for too long."""
 
-    def __init__(self, process: subprocess.Popen[str], patience: Iterable[float]) -> None:
-        self._process, self._patience = process, list(patience)
+    def __init__(self, process: subprocess.Popen[str], patience: float | None) -> None:
+        self._process, self._patience = process, patience
         self._timer: threading.Timer | None = None
-        self._lost: float | None = None
+        self._ended = False
 
     def __enter__(self) -> _Watch:
         self.wind()
@@ -115,18 +114,17 @@ class _Watch:
         """Begins to wait for the next word."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._patience:
-            seconds = self._patience.pop(0) if len(self._patience) > 1 else self._patience[0]
-            self._timer = threading.Timer(seconds, self._end, [seconds])
+        if self._patience is not None:
+            self._timer = threading.Timer(self._patience, self._end)
             self._timer.daemon = True
             self._timer.start()
 
     def fault(self) -> str:
         """Returns what was wrong if the process was ended here, else nothing."""
-        return "" if self._lost is None else f"the measuring process said nothing for {self._lost:g} s and was ended"
+        return f"the measuring process said nothing for {self._patience:g} s and was ended" if self._ended else ""
 
-    def _end(self, seconds: float) -> None:
-        self._lost = seconds
+    def _end(self) -> None:
+        self._ended = True
         _kill(self._process)
 
 
