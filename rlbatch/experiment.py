@@ -56,6 +56,16 @@ class Experiment:
         """Which runs were asked for, by which commands."""
         return self.path / "experiment.yaml"
 
+    @property
+    def cost_path(self) -> Path:
+        """What env steps and updates cost; see `wallclock`."""
+        return self.path / "cost.json"
+
+    @property
+    def references_path(self) -> Path:
+        """What random play brings in environments that are not listed; see `references`."""
+        return self.path / "references.json"
+
     def run(self, config: RunConfig) -> RunFolder:
         """Returns the folder of a run in this experiment."""
         return RunFolder(self.path / run_path(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trains in this process instead of a worker's: loading torch again would cost seconds."""
+    """Trains in this process instead of a worker's, and measures no costs: loading torch again would cost seconds."""
     from rlbatch.launch import local, worker
 
     def train(jobs: Any, report: Any, resources: Any, *, logs: Path, lock: int) -> None:
@@ -40,6 +41,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         worker.work(job, lambda message: report(local.renumbered(message, left)), lambda: False)
 
     monkeypatch.setattr(local, "train", train)
+    monkeypatch.setattr(importlib.import_module("rlbatch.launch.execute"), "calibrate", lambda *_, **__: None)
 
 
 @pytest.fixture

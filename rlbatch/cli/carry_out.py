@@ -39,6 +39,7 @@ def carry_out(task: Task, given: Mapping[str, Any]) -> int:
                 jobs=given["jobs"],
                 env_workers=given["env_workers"],
                 retry_failed=given["retry_failed"],
+                calibration=not given["no_calibration"],
                 argv=["rlbatch", *click.get_current_context().obj],
                 declared=task.file.declared() if task.file is not None else None,
             )

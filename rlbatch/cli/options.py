@@ -171,6 +171,12 @@ def resource_options(command: F) -> F:
             group="Resources",
             help="Train failed runs again; a diverged run is a result and stays.",
         ),
+        option(
+            "--no-calibration",
+            is_flag=True,
+            group="Resources",
+            help="Do not measure first what is missing in cost.json and references.json.",
+        ),
     )
     for one in reversed(added):
         command = one(command)

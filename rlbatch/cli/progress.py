@@ -104,6 +104,8 @@ class _Runs:
         self.outcomes: list[str | None] = [None] * len(configs)
         self.returns: list[float | None] = [None] * len(configs)
         self.begun = [False] * len(configs)
+        self.measured = (0, 0)
+        self.notes: list[str] = []
         self._steps = [0] * len(configs)
         self._counts = [left is None or run in left for run in range(len(configs))]
         self._sure = left is not None
@@ -117,6 +119,10 @@ class _Runs:
 
     def hear(self, message: dict[str, Any]) -> None:
         """Takes a message into account."""
+        if message["type"] == "measuring":
+            self.measured = (message["done"], message["of"])
+        elif message["type"] == "note":
+            self.notes.append(f"note: {printable(message['text'])}")
         told = message["result"] if message["type"] == "finished" else message
         gained = 0
         for run in message.get("runs", [message["run"]] if "run" in message else []):
@@ -199,7 +205,13 @@ class _Lines(_Nothing):
     def __call__(self, message: dict[str, Any]) -> None:
         self._runs.hear(message)
         kind = message["type"]
-        if kind == "started" and self._single:
+        if kind == "measuring" and not message["done"]:
+            self._say(
+                f"measuring what is not known of costs and score scales yet: {message['of']}, about a second each"
+            )
+        elif kind == "note":
+            self._say(self._runs.notes[-1])
+        elif kind == "started" and self._single:
             before = message.get("timesteps")
             self._say(f"{self._name(message['run'])}: {f'goes on at env step {before:,}' if before else 'started'}")
         elif kind == "finished" and (self._single or message["result"]["outcome"] != "ok"):
@@ -256,6 +268,8 @@ class _Live(_Nothing):
             self._runs.end()
         self._over = True
         self._screen.leave(keep=any(self._runs.begun))
+        with contextlib.suppress(OSError):  # the terminal is gone
+            print(*(f"{note}\n" for note in self._runs.notes), sep="", end="", file=sys.stderr, flush=True)
 
     def __call__(self, message: dict[str, Any]) -> None:
         self._runs.hear(message)
@@ -264,6 +278,9 @@ class _Live(_Nothing):
         """Returns what stands there now; in the end the whole table, which the terminal may scroll."""
         state = self._runs
         if not any(state.begun):
+            done, asked = state.measured
+            if done < asked:
+                return bar_line(f"measuring costs {done}/{asked}", done / asked, [""], width=width)
             return bar_line("starting", 0.0, [""], width=width)
         runs, speed, left = state.runs(), state.speed_text(), state.time_text()
         if len(state.configs) == 1:

@@ -33,6 +33,7 @@ def train(
     stack_width: int | None = None,
     env_workers: int = 0,
     retry_failed: bool = False,
+    calibration: bool = True,
     **settings: Any,
 ) -> list[Outcome]:
     """Trains all combinations of batch sizes and seeds that are not finished yet; returns how every run stands.
@@ -51,6 +52,7 @@ def train(
         stack_width: runs that train as one program, at most.
         env_workers: processes that step the environments of a stack.
         retry_failed: train failed runs again; diverged ones stay.
+        calibration: measure first what is missing in cost.json and references.json, where there are several runs.
         settings: any other field of `RunConfig`.
 
     Raises:
@@ -64,7 +66,8 @@ def train(
     sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     request = Request(env_id, algo, sizes, chosen, settings, dict.fromkeys((*settings, *_AXES), "train()"))
-    resources = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources: dict[str, Any] = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources["calibration"] = calibration
     return _execute(task_of_request(request, named, out, name), report, retry_failed, resources)
 
 
@@ -80,6 +83,7 @@ def run(
     stack_width: int | None = None,
     env_workers: int = 0,
     retry_failed: bool = False,
+    calibration: bool = True,
 ) -> list[Outcome]:
     """Trains what is missing of an experiment; returns how every run stands.
 
@@ -94,13 +98,15 @@ def run(
         stack_width: runs that train as one program, at most.
         env_workers: processes that step the environments of a stack.
         retry_failed: train failed runs again; diverged ones stay.
+        calibration: measure first what is missing in cost.json and references.json, where there are several runs.
 
     Raises:
         RlbatchError: what the command line would say in one line; see `rlbatch.errors`.
         Interrupted: a signal asked to stop; the same call goes on.
     """
     task = task_of_document("run", _document(source), modules, out, name)
-    resources = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources: dict[str, Any] = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources["calibration"] = calibration
     return _execute(task, report, retry_failed, resources)
 
 

@@ -7,35 +7,26 @@ standard output. The rows of a stack are written to folders that are thrown away
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rlbatch.config import RunConfig, as_dict, from_dict
-from rlbatch.environments import describe, import_module
-from rlbatch.errors import InputError, RlbatchError
+from rlbatch.environments import describe
+from rlbatch.errors import InputError
 from rlbatch.grid import Request, expand
+from rlbatch.launch import measuring
 from rlbatch.launch.estimate import replay_bytes
 from rlbatch.launch.execute import free_memory
-from rlbatch.launch.local import Interrupted
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder
 from rlbatch.rows import Row
 
-Report = Callable[[dict[str, Any]], None]
 _WARM_UP = 500
 """Env steps of random acting; more where a batch is larger."""
 _BUFFER = 50_000
-_GRACE_S = 10.0
 
 
 def plan(request: Request, widths: Sequence[int]) -> list[RunConfig]:
@@ -103,47 +94,18 @@ def job_of(
         "seconds": seconds,
         "repeats": repeats,
         "env_workers": env_workers,
-        "modules": list(modules),
-        "directory": str(Path.cwd()),
-        "path": [str(Path(folder).resolve()) for folder in sys.path if folder] if modules else [],
+        **measuring.surroundings(modules),
     }
 
 
-def run(job: Mapping[str, Any], report: Report) -> None:
-    """Has a job measured by a process of its own and reports every case.
-
-    Raises:
-        Interrupted: a signal ended the command.
-        RlbatchError: what the process could not cope with.
-    """
-    with tempfile.TemporaryDirectory(prefix="rlbatch-bench-") as folder, _signals():
-        log = Path(folder) / "log"
-        with log.open("wb") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "rlbatch.launch.bench"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=folder,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                text=True,
-                start_new_session=True,  # a Ctrl-C in the terminal reaches this process alone
-            )
-        with _ended(process):
-            with contextlib.suppress(BrokenPipeError):
-                print(json.dumps(job), file=process.stdin, flush=True)
-            for line in process.stdout or ():
-                report(_checked(json.loads(line)))
-            if process.wait() != 0:
-                said = (log.read_text(errors="replace").strip() or "no reason given").splitlines()[-1]
-                raise RlbatchError("", f"the measuring process ended with exit code {process.returncode}: {said}")
+def run(job: Mapping[str, Any], report: measuring.Report) -> None:
+    """Has a job measured by a process of its own and reports every case; raises as `measuring.run`."""
+    measuring.run("rlbatch.launch.bench", job, report)
 
 
 def work(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Measures a job and yields its cases. The rows go to folders below the directory for temporary files."""
-    sys.path += [folder for folder in job["path"] if folder not in sys.path]
-    for module in job["modules"]:
-        import_module(module, directory=Path(job["directory"]))
+    measuring.take_over(job)
     from rlbatch.training import bench, devices
 
     every = [device["device"] for device in devices.available()]
@@ -158,23 +120,6 @@ def work(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     )
     for case in bench.measure(asked, _recorders):
         yield asdict(case)
-
-
-def main() -> None:
-    """Measures the job on standard input, as its own process."""
-    messages = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
-    os.register_at_fork(after_in_child=lambda: os.close(messages.fileno()))
-    job = json.loads(sys.stdin.readline())
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-    tempfile.tempdir = str(Path.cwd())
-    try:
-        for case in work(job):
-            print(json.dumps(case), file=messages)
-    except RlbatchError as error:
-        told = {"where": error.where, "what": error.what, "hint": error.hint, "exit_code": error.exit_code}
-        print(json.dumps({"error": told}), file=messages)
 
 
 def fitted(case: Mapping[str, Any]) -> bool:
@@ -228,53 +173,5 @@ def _recorders(configs: Sequence[RunConfig]) -> Iterator[Callable[[int, Row], ob
         yield lambda run, row: recorders[run].emit(row)
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """Turns SIGINT, SIGTERM and SIGHUP into Interrupted."""
-
-    def handle(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted(signum)
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-@contextlib.contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Sees to it that a process and its pipes are gone at the end."""
-    try:
-        yield
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S)
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):
-                pipe and pipe.close()
-
-
-def _checked(message: dict[str, Any]) -> dict[str, Any]:
-    """Returns a case; raises what the process raised."""
-    if "error" not in message:
-        return message
-    told = message["error"]
-    error = RlbatchError(told["where"], told["what"], told["hint"])
-    error.exit_code = told["exit_code"]
-    raise error
-
-
-def _end_with_driver() -> None:
-    """Waits for the death of the command that asked, which closes standard input, and ends this process."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    measuring.serve(work)

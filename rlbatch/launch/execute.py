@@ -22,6 +22,7 @@ from rlbatch.errors import InputError, RefusedError, TemporaryError
 from rlbatch.experiment import Declared, Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import checkpoints, local
+from rlbatch.launch.calibrate import calibrate
 from rlbatch.launch.estimate import replay_bytes
 from rlbatch.launch.plan import plan_stacks
 from rlbatch.launch.provenance import file_hash, provenance, without_secrets
@@ -34,7 +35,8 @@ CHECKPOINTS = "_checkpoints"
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress message: {"type": "started" | "train" | "eval" | "finished", "run": index, ...} of one run, or
 {"type": "tick", "runs": [index, ...], "timesteps": n} of all runs of a stack that are still in training. A worker also
-tells {"type": "device", "device": name} at first, and {"type": "alive"} while it evaluates."""
+tells {"type": "device", "device": name} at first, and {"type": "alive"} while it evaluates. Before the first stack come
+{"type": "measuring", "done": n, "of": n} and {"type": "note", "text": text}, if any; see `calibrate`."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def execute(
     jobs: int | None = None,
     retry_failed: bool = False,
     checkpoint_s: float = INTERVAL_S,
+    calibration: bool = False,
     argv: Sequence[str] = (),
     declared: Declared | None = None,
 ) -> list[Outcome]:
@@ -84,6 +87,7 @@ def execute(
         jobs: stacks that train at a time; None for `default_jobs`.
         retry_failed: train failed runs again (never diverged ones).
         checkpoint_s: seconds of training between two checkpoints of a stack.
+        calibration: measure first what is missing in cost.json and references.json; see `calibrate`.
         argv: the command, for the record.
         declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
 
@@ -101,6 +105,9 @@ def execute(
             experiment.replace_plan(declared, argv)
         todo = left_to_do(planned, experiment, retry_failed)
         kept = experiment.path / CHECKPOINTS
+        if calibration and (todo or not experiment.cost_path.exists()):
+            configs = [run.config for run in planned]
+            calibrate(configs, experiment, report, device=device, modules=modules, gpu=_gpu_name(device))
         if todo:
             made = provenance(argv, modules)
             local.train(
@@ -199,6 +206,14 @@ def free_memory(device: str) -> int:
         return int(psutil.virtual_memory().available)
     name = "cuda:0" if device == "cuda" else device
     return next(int(known["memory_mb"]) * 2**20 for known in probe_devices()["devices"] if known["device"] == name)
+
+
+def _gpu_name(device: str) -> str | None:
+    """Returns what the asked GPU is called, or None for the CPU."""
+    name = "cuda:0" if device == "cuda" else device
+    if not name.startswith("cuda"):
+        return None
+    return next(str(known["name"]) for known in probe_devices()["devices"] if known["device"] == name)
 
 
 def check_memory(

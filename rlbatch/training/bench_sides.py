@@ -5,9 +5,11 @@ Neither ends, and neither writes a row or evaluates unless it is told.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -38,12 +40,26 @@ _ENDLESS = 10**12
 
 @dataclass(frozen=True)
 class Stretch:
-    """What was done in some seconds; `spent` is how long each activity took of them."""
+    """What was done in some seconds.
+
+    Attributes:
+        env_steps: all runs together.
+        updates: the same.
+        seconds: wall clock.
+        spent: how long each activity took of them.
+        cpu: seconds of this thread's processor time.
+        update_cpu: those in updates.
+        queued: seconds for which this thread waited for a core that other processes had; 0 where the system does not
+            tell.
+    """
 
     env_steps: int
     updates: int
     seconds: float
     spent: Mapping[str, float] = field(default_factory=dict)
+    cpu: float = 0.0
+    update_cpu: float = 0.0
+    queued: float = 0.0
 
     @property
     def cost(self) -> float:
@@ -111,16 +127,23 @@ class Stacked:
         """Episodes of the last evaluations."""
         return len(self._lengths)
 
-    def warm_up(self) -> None:
-        """Goes through the first evaluation, the random steps and the first updates."""
+    def warm_up(self, *, steps: int = _WARM_STEPS, evaluates: bool = True) -> None:
+        """Goes through the first evaluation, if it `evaluates`, the random steps and the first updates.
+
+        Args:
+            steps: vector steps with updates, at least; see `_warm_up`.
+            evaluates: whether there is an evaluation.
+        """
+        self._stack.evaluates = evaluates
         with torch.inference_mode():
             self._stack.begin()
-            self._advance(sum(_warm_up(self._configs[0])))
+            self._advance(sum(_warm_up(self._configs[0], steps)))
+        self._stack.evaluates = True
 
     def train(self, seconds: float, *, waits: bool = False) -> Stretch:
         """Trains for so many seconds, whole phases of env steps and updates; `waits`: see `_TimedStack`."""
         stack, first, before = self._stack, self._step, dict(self._stack.spent)
-        stack.waits = waits
+        stack.waits, stack.update_cpu, queued, cpu = waits, 0.0, _queued(), time.thread_time()
         with torch.inference_mode():
             started = now(self._device)
             while self._step == first or time.perf_counter() - started < seconds:
@@ -130,7 +153,8 @@ class Stacked:
         spent = {name: stack.spent[name] - before.get(name, 0.0) for name in _ACTIVITIES}
         env_steps = (self._step - first) * self._configs[0].n_envs
         updates = stack.clock.updates_done(self._step) - stack.clock.updates_done(first)
-        return Stretch(len(self._configs) * env_steps, len(self._configs) * updates, lasted, spent)
+        done = (len(self._configs) * env_steps, len(self._configs) * updates)
+        return Stretch(*done, lasted, spent, time.thread_time() - cpu, stack.update_cpu, _queued() - queued)
 
     def write_rows(self) -> float:
         """Writes a train row of every run; returns the seconds that it took."""
@@ -167,14 +191,39 @@ class Stacked:
 
 
 class _TimedStack(Stack):
-    """A stack that can wait for its device at the end of each activity, so that its time is not put on a later one."""
+    """A stack that can wait for its device at the end of each activity, so that its time is not put on a later one.
+
+    Attributes:
+        waits: whether it does.
+        evaluates: whether it evaluates when it is told.
+        update_cpu: seconds of processor time that updates took.
+    """
 
     waits = False
+    evaluates = True
+    update_cpu = 0.0
+    _cpu_mark = 0.0
+
+    def evaluate(self, point: int) -> None:
+        """Evaluates, or does nothing."""
+        if self.evaluates:
+            super().evaluate(point)
 
     def _lap(self, activity: str) -> None:
         if self.waits:
             now(self._device)
         super()._lap(activity)
+        if activity == "store":
+            self._cpu_mark = time.thread_time()
+        elif activity == "update":
+            self.update_cpu += time.thread_time() - self._cpu_mark
+
+
+def _queued() -> float:
+    """Returns for how many seconds this thread has waited for a core since it began; 0 where that is not told."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    return 0.0
 
 
 def _endless(config: RunConfig) -> RunConfig:
@@ -182,9 +231,9 @@ def _endless(config: RunConfig) -> RunConfig:
     return replace(config, total_timesteps=_ENDLESS, log_points=1, n_evaluations=1)
 
 
-def _warm_up(config: RunConfig) -> tuple[int, int]:
+def _warm_up(config: RunConfig, steps: int = _WARM_STEPS) -> tuple[int, int]:
     """Returns the vector steps up to the first updates, and those of whole phases that follow to warm up."""
-    return Clock(config).step_of_update(0), -(-_WARM_STEPS // config.train_freq) * config.train_freq
+    return Clock(config).step_of_update(0), -(-steps // config.train_freq) * config.train_freq
 
 
 def _ending(config: RunConfig) -> gymnasium.Env[Any, Any]:

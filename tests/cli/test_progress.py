@@ -427,3 +427,33 @@ def test_sizes_durations_and_plurals_read_well() -> None:
     assert [size(n) for n in (12, 52_000, 2_600_000, 1.5e12)] == ["12 B", "52.0 kB", "2.6 MB", "1.5 TB"]
     assert [duration(s) for s in (48, 200, 7500)] == ["48 s", "3 min 20 s", "2 h 05 min"]
     assert [plural(n, "run") for n in (1, 1200)] == ["1 run", "1,200 runs"]
+
+
+def test_lines_say_what_is_measured_first_and_what_is_not_as_it_should_be(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress(runs(), quiet=False) as show:
+        for done in range(4):
+            show({"type": "measuring", "done": done, "of": 3})
+        show({"type": "note", "text": "costs\nand score scales: no"})
+    assert capsys.readouterr().err.splitlines() == [
+        "measuring what is not known of costs and score scales yet: 3, about a second each",
+        "note: costs\\nand score scales: no",
+    ]
+    with progress(runs(), quiet=True) as show:
+        show({"type": "measuring", "done": 0, "of": 3})
+        show({"type": "note", "text": "no"})
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_counts_measurements_and_shows_notes_at_the_end(on_terminal: Make) -> None:
+    state = module._Runs(runs())
+    state.hear({"type": "measuring", "done": 1, "of": 3})
+    assert drawn(state)[0].startswith("measuring costs 1/3")
+    state.hear({"type": "measuring", "done": 3, "of": 3})
+    assert drawn(state)[0].startswith("starting")
+    terminal = on_terminal(Terminal())
+    with progress(runs(), quiet=False) as show:
+        show({"type": "note", "text": "no cost"})
+        assert "no cost" not in terminal.getvalue()
+    assert terminal.getvalue().splitlines()[-1].endswith("note: no cost")

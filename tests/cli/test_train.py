@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Callable
@@ -18,6 +19,7 @@ Call = Callable[..., Any]
 Tree = Callable[[], dict[str, Any]]
 Write = Callable[[str, str], Path]
 
+EXECUTE = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
 FOLDER = "results/CartPole-v1-dqn"
 
 COUNTING = """
@@ -167,6 +169,18 @@ def test_dry_run_writes_nothing_and_foretells_what_the_run_will_do(train: Call, 
     played = [json.loads(line) for run in runs() for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert told["cost"]["eval_episodes"] == sum(len(row.get("returns", ())) for row in played)
     assert json.loads(train(*words, "--dry-run", "--json").out)["runs"][0]["status"] == "ok"
+
+
+def test_costs_are_measured_first_unless_the_command_says_not_to(train: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(EXECUTE, "calibrate", lambda configs, *_, **asked: calls.append((len(configs), asked)))
+    assert train("--no-calibration", "--seeds", "2").code == 0
+    assert calls == []
+    assert train("--seeds", "3", "--dry-run").code == 0
+    assert calls == []
+    assert train("--seeds", "3").code == 0
+    assert calls == [(3, {"device": "auto", "modules": [], "gpu": None})]
+    assert len(list(Path(FOLDER).rglob("result.json"))) == 3
 
 
 @pytest.mark.parametrize(

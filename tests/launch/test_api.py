@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_run_takes_a_file_or_what_it_says() -> None:
     assert [str(o.folder.path) for o in rlbatch.run(Path("small.yaml"), out="elsewhere", name="other")] == [
         str(o.folder.path).replace("results/small", "elsewhere/other") for o in first
     ]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_costs_are_measured_first_unless_the_call_says_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    execute = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
+    monkeypatch.setattr(execute, "calibrate", lambda configs, *_, **__: calls.append(len(configs)))
+    asked = {"name": "small", "envs": ["CartPole-v1"], "batch_size": [16, 32], "seeds": 1, **TINY}
+    rlbatch.run(asked, calibration=False)
+    rlbatch.train("CartPole-v1", batch_size=16, seeds=2, calibration=False, **TINY)
+    assert calls == []
+    rlbatch.run(asked | {"seeds": 2})
+    rlbatch.train("CartPole-v1", batch_size=16, seeds=3, **TINY)
+    assert calls == [4, 3]
 
 
 def test_bad_arguments_are_named() -> None:

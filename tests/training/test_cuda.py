@@ -11,6 +11,7 @@ from rlbatch.config import RunConfig
 from rlbatch.errors import InputError
 from rlbatch.rows import Ending, Row
 from rlbatch.training import sb3, stacked
+from rlbatch.training.calibration import measure_cost
 from rlbatch.training.devices import available, resolve
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -79,3 +80,12 @@ def test_a_gpu_is_taken_for_images_where_there_is_one(monkeypatch: pytest.Monkey
     assert resolve("auto", images=True) == "cuda:0"
     assert resolve("auto", images=False) == "cpu"
     assert (resolve("cuda", images=False), resolve("cuda:1", images=False)) == ("cuda:0", "cuda:1")
+
+
+@pytest.mark.cuda
+@needs_gpu
+def test_both_costs_of_a_run_are_measured_on_a_gpu() -> None:
+    config = RunConfig.build(env_id="CartPole-v1", algo="dqn", batch_size=32, total_timesteps=10_000)
+    told = measure_cost(config, "cuda:0", 0.2)
+    assert 0 < told["t_env"] < 1
+    assert 0 < told["t_update"] < 1

@@ -1,0 +1,51 @@
+"""Where does the score scale of an environment begin? At the return of random play, listed or measured.
+
+`environments.yaml` lists it for known environments. For others `references.json`, beside the runs of an experiment,
+keeps what 100 episodes of uniformly random actions brought when the experiment was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlbatch.environments import listed
+from rlbatch.wallclock import Entry, read_entries
+
+EPISODES = 100
+"""Random episodes of an environment that is not listed."""
+
+_NUMBERS = ("random_mean", "random_n")
+
+
+def read_references(path: Path) -> list[Entry]:
+    """Returns the entries of a references.json; none where there is no such file.
+
+    `random_mean`, `random_se` and `random_n` mean what they mean in `environments.yaml`: the mean undiscounted return
+    of an episode, its standard error (null for a single episode), and how many episodes there were.
+
+    Raises:
+        InputError: it cannot be read, or an entry lacks something.
+        RefusedError: it has another schema.
+    """
+    return read_entries(path, ("env_id", "env_kwargs", "random_se", *_NUMBERS), _NUMBERS)
+
+
+def is_listed(env_id: str, env_kwargs: Mapping[str, Any]) -> bool:
+    """Tells whether `environments.yaml` has the scores of an environment: without arguments, which may change them."""
+    return not env_kwargs and env_id.rpartition(":")[2] in listed()
+
+
+def low_of(env_id: str, env_kwargs: Mapping[str, Any], measured: Iterable[Entry]) -> float | None:
+    """Returns the return at which an environment's normalised scale is 0, or None where it is not known.
+
+    Args:
+        env_id: as the run has it.
+        env_kwargs: as the run has them.
+        measured: from `read_references`.
+    """
+    if is_listed(env_id, env_kwargs):
+        return listed()[env_id.rpartition(":")[2]].low
+    found = [entry for entry in measured if (entry["env_id"], entry["env_kwargs"]) == (env_id, dict(env_kwargs))]
+    return float(found[-1]["random_mean"]) if found else None
