@@ -141,6 +141,35 @@ def stacks_here(
     return plan_stacks(configs, width=stack_width, memory=free_memory(device), device=device, jobs=workers)
 
 
+def stacks_left(
+    planned: Sequence[PlannedRun],
+    experiment: Experiment,
+    left: Sequence[int],
+    device: str,
+    stack_width: int | None,
+    jobs: int | None = None,
+) -> list[list[int]]:
+    """Returns which of the runs that are left to do train together, as `execute` has it: those that go on as they were.
+
+    Args:
+        planned: the runs.
+        experiment: the folder they belong to.
+        left: from `left_to_do`: indices of `planned`, as those that are returned.
+        device: as asked.
+        stack_width: most runs of a stack; None to let the planner choose.
+        jobs: stacks that train at a time; None for `default_jobs`.
+    """
+    resources = local.Resources(
+        device=device,
+        stack_width=stack_width,
+        memory=free_memory(device),
+        jobs=jobs or default_jobs(device),
+        checkpoints=experiment.path / CHECKPOINTS,
+    )
+    stacks = local.stacks_of([_job(planned[index], experiment, {}) for index in left], resources)
+    return [[left[place] for place in stack] for stack in stacks]
+
+
 def default_jobs(device: str) -> int:
     """Returns how many stacks train at a time: one for each core that this process may use, one on a GPU."""
     return 1 if device.startswith("cuda") else len(os.sched_getaffinity(0))
@@ -233,7 +262,8 @@ def _check_same(folder: RunFolder, run: PlannedRun, experiment: Experiment) -> N
         raise RefusedError(where, "leads out of the experiment's folder")
     if not folder.path.exists():
         return
-    if not folder.exists() and any(folder.path.iterdir()):
+    # what begins with a dot is our own: a file that is being written, or was when the power went
+    if not folder.exists() and any(not path.name.startswith(".") for path in folder.path.iterdir()):
         raise RefusedError(where, "holds files but no config.json", "move them away")
     result = folder.result()
     others = folder.exists() and not folder.holds(run.config)
