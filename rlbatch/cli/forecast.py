@@ -9,8 +9,8 @@ from typing import Any
 
 from rlbatch.cli.output import duration, plural, size
 from rlbatch.config import RunConfig, as_dict
-from rlbatch.launch.estimate import Estimate, estimate
 from rlbatch.launch.checkpoints import first_steps
+from rlbatch.launch.estimate import Estimate, estimate
 from rlbatch.launch.execute import CHECKPOINTS, default_jobs, left_to_do, stacks_here, stacks_left
 from rlbatch.launch.speeds import expected_seconds, recorded_speeds
 from rlbatch.launch.task import Task
