@@ -70,6 +70,7 @@ def execute(
     checkpoint_s: float = INTERVAL_S,
     argv: Sequence[str] = (),
     declared: Declared | None = None,
+    checked: bool = False,
 ) -> list[Outcome]:
     """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
 
@@ -86,13 +87,15 @@ def execute(
         checkpoint_s: seconds of training between two checkpoints of a stack.
         argv: the command, for the record.
         declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
+        checked: whether the caller has just called `check`, which reads every run folder.
 
     Raises:
         InputError, RefusedError: see `check`.
         BusyError, TemporaryError: another command works in the folder; the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
-    check(planned, experiment, device, stack_width, jobs)
+    if not checked:
+        check(planned, experiment, device, stack_width, jobs)
     argv = without_secrets(argv)
     with experiment.lock() as lock:
         if declared is None:
@@ -192,9 +195,13 @@ def check(
     experiment.check_usable()
     check_device(device)
     check_memory([run.config for run in planned], device, stack_width, jobs)
-    for run in planned:
-        _check_same(experiment.run(run.config), run, experiment)
     runs = [(run.config, experiment.run(run.config)) for run in planned]
+    root, arms = experiment.path.resolve(), {folder.path.parent for _, folder in runs}
+    outside = {arm for arm in arms if not arm.resolve().is_relative_to(root)}
+    for run, (_, folder) in zip(planned, runs, strict=True):
+        if folder.path.is_symlink() or folder.path.parent in outside:
+            raise RefusedError(str(folder.path), "leads out of the experiment's folder")
+        _check_same(folder, run)
     checkpoints.refuse_other_device(experiment.path / CHECKPOINTS, runs, device)
 
 
@@ -255,11 +262,9 @@ def check_memory(
             )
 
 
-def _check_same(folder: RunFolder, run: PlannedRun, experiment: Experiment) -> None:
+def _check_same(folder: RunFolder, run: PlannedRun) -> None:
     """Reads what stands in a run's folder, which raises if it is not this run's or not rlbatch's at all."""
     where = str(folder.path)
-    if folder.path.is_symlink() or not folder.path.resolve().is_relative_to(experiment.path.resolve()):
-        raise RefusedError(where, "leads out of the experiment's folder")
     if not folder.path.exists():
         return
     # what begins with a dot is our own: a file that is being written, or was when the power went
