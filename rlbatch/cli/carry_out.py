@@ -37,7 +37,7 @@ def carry_out(task: Task, given: Mapping[str, Any]) -> int:
             narrate.announce(task, given)
     if given["dry_run"]:
         return 0
-    resources: Resources = {name: given[name] for name in Resources.__annotations__ if given[name] is not None}  # type: ignore[assignment] # its keys
+    resources = {name: given[name] for name in Resources.__annotations__ if given[name] is not None}
     left = left_to_do(task.planned, task.experiment, given["retry_failed"])
     try:
         with progress([run.config for run in task.planned], quiet=not talks, left=left) as show:
