@@ -175,8 +175,9 @@ class Experiment:
             raise InputError("--out", f"{str(self.path)!r} cannot be made: {error.strerror}") from error
         try:
             self._wait_for(descriptor)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
+            with contextlib.suppress(OSError):  # who holds it is only told to others: a full disk must not prevent it
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
             yield descriptor
         finally:
             os.close(descriptor)

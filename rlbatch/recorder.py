@@ -203,6 +203,8 @@ def _attempts(old: Mapping[str, Any] | None, timesteps: int, notes: Sequence[str
 
 def _clear(folder: RunFolder) -> None:
     """Removes what an earlier attempt left."""
+    for path in folder.path.glob(".*"):  # files that were not written to their end
+        path.unlink(missing_ok=True)
     if not folder.exists():
         return
     known = (folder.result_path, folder.metrics_path, folder.policy_path, folder.error_path)

@@ -139,7 +139,7 @@ def run_path(config: RunConfig) -> Path:
     """Returns the folder of a run below its experiment's: a function of the run alone."""
     env = config.env_id.replace("/", "+").replace(":", "++")
     arm = f"b{config.batch_size:05d}-lr{config.learning_rate:.1e}-{config.arm_id[:8]}"
-    return Path(env) / config.algo / arm / f"s{config.seed:03d}"
+    return Path(f"{env}/{config.algo}/{arm}/s{config.seed:03d}")
 
 
 def run_record(config: RunConfig, **beside: Any) -> dict[str, Any]:

@@ -139,6 +139,23 @@ class Broken(Probe):
         return spoiled(self.how, result) if spoils else result
 
 
+class Troubled(Noisy):
+    """Misbehaves as `ways` says: seed of an episode, as text -> a way (see `spoiled`) and from which step on."""
+
+    def __init__(self, ways: dict[str, tuple[str, int]]) -> None:
+        super().__init__()
+        self.ways, self.steps, self.way, self.at = ways, 0, "", 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        self.way, self.at = self.ways.get(str(seed), ("", 0))
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        result = super().step(action)
+        self.steps += 1
+        return spoiled(self.way, result) if self.way and self.steps >= self.at else result
+
+
 def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:
     """Returns what a step gave, misbehaving in the `how` way."""
     obs, reward, terminated, truncated, info = result
@@ -152,6 +169,13 @@ def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:
         import os
 
         os._exit(7)
+    if how == "kill":
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "memory":
+        raise MemoryError("the probe was told to ask for too much")
     if how == "nan observation":
         obs = np.full_like(obs, np.nan)
     elif how == "shape":
@@ -296,7 +320,7 @@ def register() -> None:
     """
     kinds: tuple[type[gymnasium.Env[Any, Any]], ...] = (
         *(Probe, TwoStep, Preference, Noisy, Endless, Sticky, Level, Careless, Scarce, Broken, Explosive, Spaced),
-        *(Fragile, Diary, Keeper),
+        *(Fragile, Diary, Keeper, Troubled),
     )
     for kind in kinds:
         env_id = f"Probe/{kind.__name__}-v0"

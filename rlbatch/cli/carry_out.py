@@ -13,19 +13,31 @@ from rlbatch.cli.progress import progress
 from rlbatch.errors import InputError
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, execute
+from rlbatch.launch.api import Resources
 from rlbatch.launch.execute import left_to_do
 from rlbatch.launch.task import Task
 from rlbatch.results import GOOD_OUTCOMES
 
+_STACKED_OPTIONS = {
+    "--stack-width": "stack_width",
+    "--env-workers": "env_workers",
+    "--checkpoint-every": "checkpoint_s",
+}
+"""Options that only the engine stacked can use."""
+
 
 def carry_out(task: Task, given: Mapping[str, Any]) -> int:
-    """Trains what is missing and tells about it, or only tells with --dry-run; returns the exit code."""
+    """Trains what is missing of a checked task and tells about it, or only tells with --dry-run; returns the exit code.
+
+    Checked is what `check` has accepted.
+    """
     talks = not given["quiet"] and not given["as_json"]
     if talks or (given["dry_run"] and given["as_json"]):
         with contextlib.suppress(BrokenPipeError):  # nobody reads on: training goes on
             narrate.announce(task, given)
     if given["dry_run"]:
         return 0
+    resources = {name: given[name] for name in Resources.__annotations__ if given[name] is not None}
     left = left_to_do(task.planned, task.experiment, given["retry_failed"])
     try:
         with progress([run.config for run in task.planned], quiet=not talks, left=left) as show:
@@ -33,15 +45,11 @@ def carry_out(task: Task, given: Mapping[str, Any]) -> int:
                 task.planned,
                 task.experiment,
                 show,
-                device=given["device"],
                 modules=task.modules,
-                stack_width=given["stack_width"],
-                jobs=given["jobs"],
-                env_workers=given["env_workers"],
-                retry_failed=given["retry_failed"],
-                calibration=not given["no_calibration"],
                 argv=["rlbatch", *click.get_current_context().obj],
                 declared=task.file.declared() if task.file is not None else None,
+                checked=True,
+                **resources,
             )
     except Interrupted as stop:
         return narrate.stopped(stop, task.experiment, given)
@@ -54,7 +62,7 @@ def check_stacked(given: Mapping[str, Any], planned: Sequence[PlannedRun]) -> No
     """Refuses what only a stack can use where there is none."""
     if any(run.config.engine == "stacked" for run in planned):
         return
-    for option, asked in (("--stack-width", given["stack_width"]), ("--env-workers", given["env_workers"])):
-        if asked and planned:
+    for option, field in _STACKED_OPTIONS.items():
+        if given[field] and planned:
             why = planned[0].origins["engine"]
             raise InputError(option, f"is of no use with the engine sb3 ({why})", "leave it out")

@@ -9,11 +9,15 @@ from typing import Any
 
 from rlbatch.cli.output import duration, plural, size
 from rlbatch.config import RunConfig, as_dict
+from rlbatch.launch.checkpoints import first_steps
 from rlbatch.launch.estimate import Estimate, estimate
-from rlbatch.launch.execute import default_jobs, left_to_do, stacks_here
+from rlbatch.launch.execute import CHECKPOINTS, default_jobs, left_to_do, stacks_here, stacks_left
 from rlbatch.launch.speeds import expected_seconds, recorded_speeds
 from rlbatch.launch.task import Task
 from rlbatch.power import ALPHA, POWER, Power, power_of
+
+_MOST_STARTS = 5
+"""Env steps from which stacks go on that are told apart."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Forecast:
         cost: of all runs.
         statuses: of each run.
         stacks: indices of the runs that will train together; only of those that are left to do.
+        starts: env step from which each stack goes on, 0 for one that starts from zero; empty where nobody looked.
         jobs: stacks that train at a time.
         seconds: what the stacks will take, as far as that is known.
         unknown: runs left to do of which that is not known.
@@ -33,6 +38,7 @@ class Forecast:
     cost: Estimate
     statuses: list[str]
     stacks: list[list[int]]
+    starts: list[int]
     jobs: int
     seconds: float
     unknown: int
@@ -44,20 +50,24 @@ def foresee(task: Task, given: Mapping[str, Any], *, with_speeds: bool) -> Forec
 
     Args:
         task: the runs and their folder.
-        given: device, stack_width, jobs and retry_failed, as the command line has them.
+        given: device, stack_width, jobs, retry_failed and dry_run, as the command line has them; only with the last are
+            checkpoints read.
         with_speeds: look into every finished run below the results folder for its speed.
     """
     configs = [run.config for run in task.planned]
     left = left_to_do(task.planned, task.experiment, given["retry_failed"])
     device, width = given["device"], given["stack_width"]
     jobs = given["jobs"] or default_jobs(device)
-    stacks = stacks_here([configs[i] for i in left], device, width, jobs)
-    stacks = [[left[i] for i in stack] for stack in stacks]
+    stacks = stacks_left(task.planned, task.experiment, left, device, width, jobs)
+    starts: list[int] = []
+    if given["dry_run"]:
+        runs = [[(configs[i], task.experiment.run(configs[i])) for i in stack] for stack in stacks]
+        starts = first_steps(task.experiment.path / CHECKPOINTS, runs, device)
     speeds = recorded_speeds(task.experiment.path.parent) if stacks and with_speeds else {}
-    seconds, unknown = expected_seconds(configs, stacks, speeds, jobs)
+    seconds, unknown = expected_seconds(configs, stacks, speeds, jobs, starts)
     cost = estimate(configs, stacks_here(configs, device, width, jobs), jobs)
     statuses = [task.experiment.run(config).status() for config in configs]
-    return Forecast(cost, statuses, stacks, jobs, seconds, unknown, _power(configs))
+    return Forecast(cost, statuses, stacks, starts, jobs, seconds, unknown, _power(configs))
 
 
 def as_json(task: Task, forecast: Forecast) -> dict[str, Any]:
@@ -67,6 +77,7 @@ def as_json(task: Task, forecast: Forecast) -> dict[str, Any]:
         "folder": str(task.experiment.path),
         "cost": vars(forecast.cost),
         "stacks": forecast.stacks,
+        "starts": forecast.starts,
         "expected_seconds": forecast.seconds,
         "runs_of_unknown_speed": forecast.unknown,
         "power": {
@@ -92,7 +103,7 @@ def forecast_lines(task: Task, forecast: Forecast, *, full: bool) -> list[str]:
         return lines
     lines.insert(0, f"{_counts(task, forecast)}; {plural(cost.env_steps, 'env step')}")
     if forecast.stacks:
-        lines += [stacks_line(forecast.stacks, forecast.jobs), _time_line(forecast)]
+        lines += [stacks_line(forecast.stacks, forecast.jobs), *_starts_lines(forecast), _time_line(forecast)]
     return lines + [_power_line(env_id, *known) for env_id, known in forecast.power.items()]
 
 
@@ -102,6 +113,21 @@ def stacks_line(stacks: Sequence[Sequence[int]], jobs: int) -> str:
     parts = [f"{plural(count, 'stack')} of {plural(width, 'run')}" for width, count in widths]
     at_a_time = "one after the other" if jobs == 1 else f"{min(jobs, len(stacks))} at a time"
     return ", ".join(parts) + (f", {at_a_time}" if len(stacks) > 1 else "")
+
+
+def _starts_lines(forecast: Forecast) -> list[str]:
+    """Returns how many runs go on from which env step, as one line, if any does."""
+    runs: Counter[int] = Counter()
+    for stack, start in zip(forecast.stacks, forecast.starts, strict=bool(forecast.starts)):
+        runs[start] += len(stack)
+    new = runs.pop(0, 0)
+    if not runs:
+        return []
+    told = [f"{plural(runs[start], 'run')} from env step {start:,}" for start in sorted(runs, reverse=True)]
+    if len(told) > _MOST_STARTS:
+        rest = sum(runs[start] for start in sorted(runs)[:-_MOST_STARTS])
+        told = [*told[:_MOST_STARTS], f"{plural(rest, 'run')} from earlier ones"]
+    return ["goes on from checkpoints: " + ", ".join(told) + (f"; {plural(new, 'run')} from zero" if new else "")]
 
 
 def _counts(task: Task, forecast: Forecast) -> str:

@@ -53,6 +53,17 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*names, cls=GroupedOption, group=group, **settings)
 
 
+def together(*added: Callable[[F], F]) -> Callable[[F], F]:
+    """Returns what adds several options, in this order."""
+
+    def add(command: F) -> F:
+        for one in reversed(added):
+            command = one(command)
+        return command
+
+    return add
+
+
 def output_options(command: F) -> F:
     """Adds --json to a command that prints something."""
     return option("--json", "as_json", is_flag=True, group="Output", help="Print one JSON object and nothing else.")(
@@ -74,7 +85,7 @@ def import_option(command: F) -> F:
 
 def environment_options(*, group: str, **env: Any) -> Callable[[F], F]:
     """Adds --env (required, or with the given default), --env-kwargs, --import and --algo, the last under `group`."""
-    added = (
+    return together(
         option(
             "--env",
             "env_id",
@@ -100,13 +111,6 @@ def environment_options(*, group: str, **env: Any) -> Callable[[F], F]:
             help="auto: dqn for Discrete actions, sac for Box actions.",
         ),
     )
-
-    def add(command: F) -> F:
-        for one in reversed(added):
-            command = one(command)
-        return command
-
-    return add
 
 
 def preset_option(*, group: str) -> Callable[[F], F]:
@@ -134,68 +138,68 @@ def out_option(command: F) -> F:
     )(command)
 
 
-def resource_options(command: F) -> F:
-    """Adds what says with what runs are trained, and whether failed ones are trained again."""
-    added = (
-        option(
-            "--jobs",
-            type=integer(Integer(1, 256)),
-            group="Resources",
-            help="Stacks that train at a time, each in a process of its own.  [default: one per core]",
-        ),
-        option(
-            "--stack-width",
-            type=integer(Integer(1, 256)),
-            group="Resources",
-            help="Runs that train as one program, at most.  [default: at most 32, fewer where cores would be idle]",
-        ),
-        option(
-            "--env-workers",
-            type=integer(Integer(0, 256)),
-            default=0,
-            group="Resources",
-            help="Processes that step the environments of a stack; worth it for MuJoCo and Box2D.  [default: 0, none]",
-        ),
-        option(
-            "--device",
-            default="auto",
-            show_default=True,
-            type=word("auto", "cpu", "cuda"),
-            metavar="auto|cpu|cuda[:n]",
-            group="Resources",
-            help="auto: a GPU for image observations, else the CPU.",
-        ),
-        option(
-            "--retry-failed",
-            is_flag=True,
-            group="Resources",
-            help="Train failed runs again; a diverged run is a result and stays.",
-        ),
-        option(
-            "--no-calibration",
-            is_flag=True,
-            group="Resources",
-            help="Do not measure first what is missing in cost.json and references.json.",
-        ),
-    )
-    for one in reversed(added):
-        command = one(command)
-    return command
+resource_options = together(
+    option(
+        "--jobs",
+        type=integer(Integer(1, 256)),
+        group="Resources",
+        help="Stacks that train at a time, each in a process of its own.  [default: one per core]",
+    ),
+    option(
+        "--stack-width",
+        type=integer(Integer(1, 256)),
+        group="Resources",
+        help="Runs that train as one program, at most.  [default: at most 32, fewer where cores would be idle]",
+    ),
+    option(
+        "--env-workers",
+        type=integer(Integer(0, 256)),
+        default=0,
+        group="Resources",
+        help="Processes that step the environments of a stack; worth it for MuJoCo and Box2D.  [default: 0, none]",
+    ),
+    option(
+        "--device",
+        default="auto",
+        show_default=True,
+        type=word("auto", "cpu", "cuda"),
+        metavar="auto|cpu|cuda[:n]",
+        group="Resources",
+        help="auto: a GPU for image observations, else the CPU.",
+    ),
+    option(
+        "--checkpoint-every",
+        "checkpoint_s",
+        type=integer(Integer(1, 86_400)),
+        metavar="SECONDS",
+        group="Resources",
+        help="Seconds of training between two checkpoints of a stack, which are what a kill can cost.  [default: 120]",
+    ),
+    option(
+        "--retry-failed",
+        is_flag=True,
+        group="Resources",
+        help="Train failed runs again; a diverged run is a result and stays.",
+    ),
+    option(
+        "--no-calibration",
+        "calibration",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        group="Resources",
+        help="Do not measure first what is missing in cost.json and references.json.",
+    ),
+)
+"""With what runs are trained, and whether failed ones are trained again; the names are those of `launch.api`."""
 
-
-def telling_options(command: F) -> F:
-    """Adds --dry-run, --json, --quiet and --verbose to a command that trains."""
-    added = (
-        option(
-            "--dry-run", is_flag=True, group="Output", help="Print what would run and what it costs; write nothing."
-        ),
-        output_options,
-        option("-q", "--quiet", is_flag=True, group="Output", help="Print nothing but the run folders."),
-        option("-v", "--verbose", is_flag=True, group="Output", help="Print every setting and where it came from."),
-    )
-    for one in reversed(added):
-        command = one(command)
-    return command
+telling_options = together(
+    option("--dry-run", is_flag=True, group="Output", help="Print what would run and what it costs; write nothing."),
+    output_options,
+    option("-q", "--quiet", is_flag=True, group="Output", help="Print nothing but the run folders."),
+    option("-v", "--verbose", is_flag=True, group="Output", help="Print every setting and where it came from."),
+)
+"""Of a command that trains."""
 
 
 def results_folder(given: str | None) -> Path:

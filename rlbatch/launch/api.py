@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import yaml
 
@@ -18,7 +18,30 @@ from rlbatch.strict_yaml import Document, parse, read
 _AXES = ("batch_size", "seed")
 
 
-def train(
+class Resources(TypedDict, total=False):
+    """With what runs are trained: nothing that changes their numbers on a CPU. Each may be left out.
+
+    Attributes:
+        device: auto, cpu, cuda or cuda:n.
+        jobs: stacks that train at a time; one per core by default.
+        stack_width: runs that train as one program, at most.
+        env_workers: processes that step the environments of a stack.
+        checkpoint_s: seconds of training between two checkpoints of a stack.
+        retry_failed: train failed runs again; diverged ones stay.
+        calibration: measure first what is missing in cost.json and references.json, where there are several runs; yes
+            by default.
+    """
+
+    device: str
+    jobs: int | None
+    stack_width: int | None
+    env_workers: int
+    checkpoint_s: float
+    retry_failed: bool
+    calibration: bool
+
+
+def train(  # noqa: D417 - three arguments are described in `run`
     env_id: str,
     *,
     algo: str = "auto",
@@ -28,12 +51,6 @@ def train(
     out: str | Path = "results",
     modules: Sequence[str] = (),
     report: Report | None = None,
-    device: str = "auto",
-    jobs: int | None = None,
-    stack_width: int | None = None,
-    env_workers: int = 0,
-    retry_failed: bool = False,
-    calibration: bool = True,
     **settings: Any,
 ) -> list[Outcome]:
     """Trains all combinations of batch sizes and seeds that are not finished yet; returns how every run stands.
@@ -44,31 +61,21 @@ def train(
         batch_size: transitions per update, one or several; the preset's by default.
         seeds: how many (5 means 0 to 4), or which.
         name: of the experiment's folder; <env>-<algo> by default.
-        out: folder of all experiments.
-        modules: modules that register environments; imported here and by the workers.
-        report: is told of progress; see `rlbatch.launch.execute.Report`.
-        device: auto, cpu, cuda or cuda:n.
-        jobs: stacks that train at a time; one per core by default.
-        stack_width: runs that train as one program, at most.
-        env_workers: processes that step the environments of a stack.
-        retry_failed: train failed runs again; diverged ones stay.
-        calibration: measure first what is missing in cost.json and references.json, where there are several runs.
-        settings: any other field of `RunConfig`.
+        out, modules, report: as in `run`.
+        settings: any other field of `RunConfig`, and any of `Resources`: jobs, device and the like.
 
     Raises:
-        RlbatchError: what the command line would say in one line; see `rlbatch.errors`.
-        Interrupted: a signal asked to stop; the same call goes on.
+        RlbatchError, Interrupted: as in `run`.
     """
     own = env_id.rpartition(":")[0] if env_id.count(":") == 1 else ""
     named = [*modules, *([own] if own and own not in modules else [])]
     for module in named:
         import_module(module)
+    resources = {key: settings.pop(key) for key in Resources.__annotations__ if key in settings}
     sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     request = Request(env_id, algo, sizes, chosen, settings, dict.fromkeys((*settings, *_AXES), "train()"))
-    resources: dict[str, Any] = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
-    resources["calibration"] = calibration
-    return _execute(task_of_request(request, named, out, name), report, retry_failed, resources)
+    return _execute(task_of_request(request, named, out, name), report, resources)
 
 
 def run(
@@ -78,12 +85,7 @@ def run(
     out: str | Path = "results",
     modules: Sequence[str] = (),
     report: Report | None = None,
-    device: str = "auto",
-    jobs: int | None = None,
-    stack_width: int | None = None,
-    env_workers: int = 0,
-    retry_failed: bool = False,
-    calibration: bool = True,
+    **resources: Unpack[Resources],
 ) -> list[Outcome]:
     """Trains what is missing of an experiment; returns how every run stands.
 
@@ -93,21 +95,13 @@ def run(
         out: folder of all experiments.
         modules: modules that register environments; imported here and by the workers.
         report: is told of progress; see `rlbatch.launch.execute.Report`.
-        device: auto, cpu, cuda or cuda:n.
-        jobs: stacks that train at a time; one per core by default.
-        stack_width: runs that train as one program, at most.
-        env_workers: processes that step the environments of a stack.
-        retry_failed: train failed runs again; diverged ones stay.
-        calibration: measure first what is missing in cost.json and references.json, where there are several runs.
+        resources: jobs, device and the like; see `Resources`.
 
     Raises:
         RlbatchError: what the command line would say in one line; see `rlbatch.errors`.
         Interrupted: a signal asked to stop; the same call goes on.
     """
-    task = task_of_document("run", _document(source), modules, out, name)
-    resources: dict[str, Any] = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
-    resources["calibration"] = calibration
-    return _execute(task, report, retry_failed, resources)
+    return _execute(task_of_document("run", _document(source), modules, out, name), report, resources)
 
 
 def _document(source: str | Path | Mapping[str, Any]) -> Document:
@@ -116,14 +110,13 @@ def _document(source: str | Path | Mapping[str, Any]) -> Document:
     return read(Path(source))
 
 
-def _execute(task: Task, report: Report | None, retry_failed: bool, resources: Mapping[str, Any]) -> list[Outcome]:
+def _execute(task: Task, report: Report | None, resources: Mapping[str, Any]) -> list[Outcome]:
     return execute(
         task.planned,
         task.experiment,
         report or (lambda message: None),
         modules=task.modules,
-        retry_failed=retry_failed,
         argv=[sys.argv[0] or "python"],
         declared=None if task.file is None else task.file.declared(),
-        **resources,
+        **{"calibration": True, **resources},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +104,23 @@ def choose(root: Path, run_ids: Sequence[str], folders: Sequence[RunFolder], dev
         except Damaged as damage:
             notes.append(f"{kept.path}: {damage}")
     return Start(notes=tuple(notes))
+
+
+def first_steps(root: Path, stacks: Iterable[Sequence[tuple[RunConfig, RunFolder]]], device: str) -> list[int]:
+    """Returns the env step from which each stack would go on, 0 for one that would start from zero.
+
+    Everything is checked that is checked when a stack begins, so this reads whole checkpoints.
+
+    Args:
+        root: the folder of all checkpoints.
+        stacks: the runs of each.
+        device: as asked.
+    """
+    kind, starts = "cpu" if device == "auto" else device, []
+    for runs in stacks:
+        kept = choose(root, [config.run_id for config, _ in runs], [folder for _, folder in runs], kind).kept
+        starts.append(0 if kept is None else int(kept.manifest["timesteps"]))
+    return starts
 
 
 def sweep(root: Path, experiment: Experiment) -> None:

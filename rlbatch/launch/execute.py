@@ -73,6 +73,7 @@ def execute(
     calibration: bool = False,
     argv: Sequence[str] = (),
     declared: Declared | None = None,
+    checked: bool = False,
 ) -> list[Outcome]:
     """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
 
@@ -90,13 +91,15 @@ def execute(
         calibration: measure first what is missing in cost.json and references.json; see `calibrate`.
         argv: the command, for the record.
         declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
+        checked: whether the caller has just called `check`, which reads every run folder.
 
     Raises:
         InputError, RefusedError: see `check`.
         BusyError, TemporaryError: another command works in the folder; the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
-    check(planned, experiment, device, stack_width, jobs)
+    if not checked:
+        check(planned, experiment, device, stack_width, jobs)
     argv = without_secrets(argv)
     with experiment.lock() as lock:
         if declared is None:
@@ -148,6 +151,35 @@ def stacks_here(
     return plan_stacks(configs, width=stack_width, memory=free_memory(device), device=device, jobs=workers)
 
 
+def stacks_left(
+    planned: Sequence[PlannedRun],
+    experiment: Experiment,
+    left: Sequence[int],
+    device: str,
+    stack_width: int | None,
+    jobs: int | None = None,
+) -> list[list[int]]:
+    """Returns which of the runs that are left to do train together, as `execute` has it: those that go on as they were.
+
+    Args:
+        planned: the runs.
+        experiment: the folder they belong to.
+        left: from `left_to_do`: indices of `planned`, as those that are returned.
+        device: as asked.
+        stack_width: most runs of a stack; None to let the planner choose.
+        jobs: stacks that train at a time; None for `default_jobs`.
+    """
+    resources = local.Resources(
+        device=device,
+        stack_width=stack_width,
+        memory=free_memory(device),
+        jobs=jobs or default_jobs(device),
+        checkpoints=experiment.path / CHECKPOINTS,
+    )
+    stacks = local.stacks_of([_job(planned[index], experiment, {}) for index in left], resources)
+    return [[left[place] for place in stack] for stack in stacks]
+
+
 def default_jobs(device: str) -> int:
     """Returns how many stacks train at a time: one for each core that this process may use, one on a GPU."""
     return 1 if device.startswith("cuda") else len(os.sched_getaffinity(0))
@@ -170,9 +202,13 @@ def check(
     experiment.check_usable()
     check_device(device)
     check_memory([run.config for run in planned], device, stack_width, jobs)
-    for run in planned:
-        _check_same(experiment.run(run.config), run, experiment)
     runs = [(run.config, experiment.run(run.config)) for run in planned]
+    root, arms = experiment.path.resolve(), {folder.path.parent for _, folder in runs}
+    outside = {arm for arm in arms if not arm.resolve().is_relative_to(root)}
+    for run, (_, folder) in zip(planned, runs, strict=True):
+        if folder.path.is_symlink() or folder.path.parent in outside:
+            raise RefusedError(str(folder.path), "leads out of the experiment's folder")
+        _check_same(folder, run)
     checkpoints.refuse_other_device(experiment.path / CHECKPOINTS, runs, device)
 
 
@@ -241,14 +277,13 @@ def check_memory(
             )
 
 
-def _check_same(folder: RunFolder, run: PlannedRun, experiment: Experiment) -> None:
+def _check_same(folder: RunFolder, run: PlannedRun) -> None:
     """Reads what stands in a run's folder, which raises if it is not this run's or not rlbatch's at all."""
     where = str(folder.path)
-    if folder.path.is_symlink() or not folder.path.resolve().is_relative_to(experiment.path.resolve()):
-        raise RefusedError(where, "leads out of the experiment's folder")
     if not folder.path.exists():
         return
-    if not folder.exists() and any(folder.path.iterdir()):
+    # what begins with a dot is our own: a file that is being written, or was when the power went
+    if not folder.exists() and any(not path.name.startswith(".") for path in folder.path.iterdir()):
         raise RefusedError(where, "holds files but no config.json", "move them away")
     result = folder.result()
     others = folder.exists() and not folder.holds(run.config)

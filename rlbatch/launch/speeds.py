@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,11 @@ def recorded_speeds(root: Path) -> dict[Kind, float]:
 
 
 def expected_seconds(
-    configs: Sequence[RunConfig], stacks: Iterable[Sequence[int]], speeds: Mapping[Kind, float], jobs: int
+    configs: Sequence[RunConfig],
+    stacks: Sequence[Sequence[int]],
+    speeds: Mapping[Kind, float],
+    jobs: int,
+    starts: Sequence[int] = (),
 ) -> tuple[float, int]:
     """Returns in how many seconds the last of the stacks ends, and how many runs it is unknown of.
 
@@ -39,14 +43,15 @@ def expected_seconds(
         stacks: indices of the runs that train together.
         speeds: from `recorded_speeds`.
         jobs: stacks that train at a time.
+        starts: env step from which each stack goes on; 0 for all by default.
     """
     seconds, unknown = [], 0
-    for stack in stacks:
+    for stack, start in zip(stacks, starts or [0] * len(stacks), strict=True):
         speed = speeds.get(kind_of(as_dict(configs[stack[0]])))
         if speed is None:
             unknown += len(stack)
         else:
-            seconds.append(sum(configs[index].total_timesteps for index in stack) / speed)
+            seconds.append(sum(configs[index].total_timesteps - start for index in stack) / speed)
     return makespan(seconds, jobs), unknown
 
 

@@ -156,7 +156,7 @@ class Checkpoints:
         start: Kept | None = None,
         resume: tuple[State, Iterator[Segment]] | None = None,
     ) -> None:
-        self._folder, self._device, self._mark, self._note = folder, device.partition(":")[0], mark, note
+        self._folder, self._device, self._mark, self.note = folder, device.partition(":")[0], mark, note
         self._interval_s, self._due = interval_s, time.monotonic() + interval_s
         self.resume = resume
         self._parts: list[dict[str, Any]] = []
@@ -174,7 +174,7 @@ class Checkpoints:
         try:
             self._write(stack)
         except (OSError, MemoryError) as error:
-            self._note(f"no checkpoint at env step {stack.timesteps}: {error!r}; training goes on")
+            self.note(f"no checkpoint at env step {stack.timesteps}: {error!r}; training goes on")
         self._sweep()
         now = time.monotonic()
         self._due = now + max(self._interval_s, (now - began) / _SHARE)

@@ -124,7 +124,7 @@ class RemoteInstances:
         self._shared.close()
 
     def _ask(self, what: str, which: Sequence[int], told: Any = None) -> None:
-        """Has every process do its part, all at once, and takes what went wrong."""
+        """Has every process do its part, all at once, and takes what went wrong; raises MemoryError."""
         chosen = self._shared.chosen
         chosen[...] = False
         chosen[list(which)] = True
@@ -132,14 +132,19 @@ class RemoteInstances:
         for part in asked:
             with contextlib.suppress(OSError):  # what cannot hear does not answer either
                 part.host.pipe.send((what, self._number, part.start, part.end, told))
+        lacking = 0
         for part in asked:
             try:
-                self._take_failures(part.host.pipe.recv())
+                told_back = part.host.pipe.recv()
+                lacking += told_back is None
+                self._take_failures(told_back or {})
             except (EOFError, OSError):
                 part.host.process.join(_PATIENCE_S)
                 death = f"its process ended with exit code {part.host.process.exitcode}"
                 for index in range(part.start, part.end):
                     self.failures.setdefault(index, EnvironmentFailure(what, death))
+        if lacking:
+            raise MemoryError(f"{lacking} processes that step environments")
 
     def _take_failures(self, told: dict[int, tuple[str, str, bool, str]]) -> None:
         for index, (where, what, nonfinite, evidence) in told.items():
@@ -238,8 +243,12 @@ def _die_with_parent() -> None:
 
 def _obey(
     hosted: dict[int, tuple[Instances, _Shared]], what: str, number: int, mine: slice, told: Any
-) -> dict[int, tuple[str, str, bool, str]]:
-    """Makes, resets, steps or closes this process's slice of some instances; returns what is wrong with which."""
+) -> dict[int, tuple[str, str, bool, str]] | None:
+    """Makes, resets, steps or closes this process's slice of some instances.
+
+    Returns:
+        What is wrong with which; None for want of memory.
+    """
     try:
         if what == "make":
             shared = _Shared.attach(told["shared"])
@@ -260,6 +269,8 @@ def _obey(
             instances.close()
             del hosted[number]
         failures = instances.failures
+    except MemoryError:
+        return None
     except Exception as error:  # noqa: BLE001 - one stack's trouble must not end the environments of the others
         failure = EnvironmentFailure(what, repr(error))
         failure.__cause__ = error

@@ -35,12 +35,17 @@ class EnvironmentFailure(Exception):  # noqa: N818 - what it is, and the word th
 
 
 class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Passes everything through unchanged, and raises EnvironmentFailure for errors, wrong shapes, NaN and infinity."""
+    """Passes everything through unchanged, and raises EnvironmentFailure for errors, wrong shapes, NaN and infinity.
+
+    A MemoryError passes as what it is: the environment need not be what fills the memory.
+    """
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Resets the environment; raises EnvironmentFailure."""
         try:
             obs, info = self.env.reset(seed=seed, options=options)
+        except MemoryError:
+            raise
         except Exception as error:
             raise EnvironmentFailure("reset", repr(error)) from error
         _check_observation(self.env.observation_space, obs)
@@ -50,6 +55,8 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Steps the environment; raises EnvironmentFailure."""
         try:
             obs, reward, terminated, truncated, info = self.env.step(action)
+        except MemoryError:
+            raise
         except Exception as error:
             raise EnvironmentFailure("step", f"{error!r} after action {action!r}") from error
         _check_observation(self.env.observation_space, obs)

@@ -3,6 +3,7 @@
 Every episode is reset with a seed of its own, so an environment that `reset(seed)` restores is brought back to the
 middle of an episode by taking the same actions again. Whether that worked shows on the way: to the bit the same
 observations, as the replay holds them, no ending, and at last the same sum of rewards. Watching costs training nothing.
+An episode that is too long to be kept cannot be brought back; a run that goes on in its midst begins a new one instead.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ Seen = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 _ROOM = 1024
 """Vector steps whose actions there is room for at first."""
+LONGEST = 1 << 17
+"""Most steps of an episode that can be brought back, which bounds what one without end takes of memory, of checkpoints
+(8 bytes a step and environment with Discrete actions) and of the time to go on. Gymnasium's own step limits are far
+below."""
 
 
 class Episodes:
@@ -56,7 +61,7 @@ class Episodes:
     def state(self, which: Sequence[int]) -> Arrays:
         """Returns the state, (R, E, ...) each; for environments that are not among the given ones it has no meaning."""
         lengths = self._noted - self._began
-        longest = int(lengths[which].max())
+        longest = min(int(lengths[which].max()), LONGEST)
         taken = self._actions[self._noted - longest : self._noted]  # type: ignore[index]
         whole = {
             "counts": self._counts,
@@ -67,7 +72,13 @@ class Episodes:
         return {name: array.reshape(len(self._seeds), self._per_run, *array.shape[1:]) for name, array in whole.items()}
 
     def restore(
-        self, state: Arrays, returns: NDArray[np.float64], seen: Callable[[int], Seen | None], *, exact: bool
+        self,
+        state: Arrays,
+        returns: NDArray[np.float64],
+        seen: Callable[[int], Seen | None],
+        *,
+        exact: bool,
+        alive: Callable[[], None] = lambda: None,
     ) -> NDArray[np.bool_]:
         """Brings the environments to where they were, those that cannot be to the beginning of a new episode.
 
@@ -77,21 +88,23 @@ class Episodes:
             seen: returns what was observed before and after the vector step that is so many before the last one, each
                 (R, E, O); None where nobody knows any more.
             exact: whether `reset(seed)` restores an environment; otherwise none is brought back.
+            alive: called at every step that is taken again.
 
         Returns:
-            Which ones had to begin anew, (R, E).
+            Which ones had to begin anew, (R, E): those that `exact` denies, whose episode was longer than `LONGEST`, or
+            that did not come back as they were.
         """
         flat = {name: array.reshape(len(self._counts), *array.shape[2:]) for name, array in state.items()}
         self._counts[...] = flat["counts"]
         lengths, actions = flat["lengths"], flat["actions"].swapaxes(0, 1)
         self._actions, self._noted = actions.copy(), len(actions)
         self._began[...] = self._noted - lengths
-        everywhere = range(len(lengths))
+        everywhere, forgotten = range(len(lengths)), lengths > len(actions)
         lost = np.ones(len(lengths), np.bool_)
         if exact:
             self._envs.next_seeds[...] = [self._seed_of(i, int(self._counts[i]) - 2) for i in everywhere]
-            found, lost = self._replay(actions, lengths, seen)
-            lost |= (found != returns.ravel()) | _differ(self._envs.observations, flat["observations"])
+            found, lost = self._replay(actions, np.where(forgotten, 0, lengths), seen, alive)
+            lost |= forgotten | (found != returns.ravel()) | _differ(self._envs.observations, flat["observations"])
         self._envs.next_seeds[...] = [self._seed_of(i, int(self._counts[i]) - 1) for i in everywhere]
         anew = self._sound(lost)
         self._envs.reset(anew)
@@ -100,7 +113,11 @@ class Episodes:
         return lost.reshape(returns.shape)
 
     def _replay(
-        self, actions: NDArray[Any], lengths: NDArray[np.int64], seen: Callable[[int], Seen | None]
+        self,
+        actions: NDArray[Any],
+        lengths: NDArray[np.int64],
+        seen: Callable[[int], Seen | None],
+        alive: Callable[[], None],
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Takes the actions (T, N, ...) again, of each environment the last ones.
 
@@ -108,7 +125,8 @@ class Episodes:
             The sum of the rewards of each environment, and whether it observed something else or its episode ended.
         """
         envs, returns, differs = self._envs, np.zeros(len(lengths)), np.zeros(len(lengths), np.bool_)
-        for left in range(len(actions), 0, -1):
+        for left in range(int(lengths.max()), 0, -1):
+            alive()
             known = seen(left - 1)
             begins = self._sound(lengths == left)
             envs.reset(begins)
@@ -133,8 +151,8 @@ class Episodes:
         return episode_seed(self._seeds[run], "episode", episode * self._per_run + env)
 
     def _make_room(self, actions: NDArray[Any], which: Sequence[int]) -> None:
-        """Forgets the actions of episodes that are over; doubles the room where that does not leave half of it."""
-        longest = int((self._noted - self._began[which]).max(initial=0))
+        """Forgets the actions of episodes that are over and of steps long ago; doubles the room if half is in use."""
+        longest = min(int((self._noted - self._began[which]).max(initial=0)), LONGEST)
         kept = actions[None][:0] if self._actions is None else self._actions[self._noted - longest : self._noted]
         self._began -= self._noted - longest
         self._noted = longest

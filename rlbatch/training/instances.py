@@ -2,7 +2,7 @@
 
 What gymnasium wraps around an environment that only counts steps (TimeLimit, OrderEnforcing) is taken off and counted
 here, which gives the same endings. Whatever an environment does wrong ends with itself: it is reported and not stepped
-again.
+again. Only want of memory is not taken for an environment's doing: its neighbours may have what it lacks.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ class Instances:
                 self._steps.append(_never)
 
     def reset(self, which: Sequence[int]) -> None:
-        """Starts an episode in the given instances, with their next seeds."""
+        """Starts an episode in the given instances, with their next seeds; raises MemoryError."""
         for index in which:
             self._reset(index)
         self._check_finite(self.observations, which)
 
     def step(self, actions: Sequence[Any] | NDArray[Any], which: Sequence[int]) -> None:
-        """Takes one step in the given instances; `actions` has one for each of the N."""
+        """Takes one step in the given instances; `actions` has one for each of the N. Raises MemoryError."""
         steps, limits, elapsed, next_observations = self._steps, self._limits, self._elapsed, self.next_observations
         self.terminated[...] = False
         self.truncated[...] = False
@@ -98,6 +98,8 @@ class Instances:
             try:
                 obs, reward, terminated, truncated, _ = steps[index](actions[index])
                 ends, cut = bool(terminated), bool(truncated)
+            except MemoryError:
+                raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the environment is the user's
                 self._fail(index, EnvironmentFailure("step", f"{error!r} after action {actions[index]!r}"), error)
                 continue
@@ -130,6 +132,8 @@ class Instances:
     def _reset(self, index: int) -> None:
         try:
             obs, _ = self._envs[index].reset(seed=int(self.next_seeds[index]))  # type: ignore[union-attr]
+        except MemoryError:
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
             self._fail(index, EnvironmentFailure("reset", repr(error)), error)
             return

@@ -60,7 +60,7 @@ class Stack:
         device: torch's name of it.
         env_workers: processes that step the environments; 0 steps them here.
         modules: what these processes must import.
-        alive: called at every step of an evaluation.
+        alive: called at every step of an evaluation, and of an episode that is brought back.
 
     Attributes:
         live: the runs that have not ended.
@@ -81,7 +81,7 @@ class Stack:
     ) -> None:
         first, runs = configs[0], len(configs)
         size = spaces.flatdim(describe(first.env_id, first.env_kwargs).observation_space)
-        self._configs, self._emit, self._device = configs, emit, device
+        self._configs, self._emit, self._device, self._alive = configs, emit, device, alive
         self._shape = (runs, first.n_envs)
         self.live = list(range(runs))
         self.clock = Clock(first)
@@ -157,8 +157,16 @@ class Stack:
         whole = Segment(self._run_ids, first, last, self._replay.stored(first, last))
         return select(whole, [self._run_ids[run] for run in self.live])
 
-    def restore(self, state: State, replays: Iterable[Segment]) -> None:
-        """Goes on, instead of `begin`, where other stacks stood that held these runs, the oldest transitions first."""
+    def restore(self, state: State, replays: Iterable[Segment]) -> list[str]:
+        """Goes on, instead of `begin`, where other stacks stood that held these runs.
+
+        Args:
+            state: their state.
+            replays: what their replays held, the oldest transitions first.
+
+        Returns:
+            The ids of runs with an environment that could not be brought back and began a new episode.
+        """
         state, envs = select(state, self._run_ids), self._shape[1]
         self._taken, self._updates = state.step * envs, self.clock.updates_done(state.step)
         self._evaluations = 1 + sum(point <= self._taken for point in self._eval_points)
@@ -170,12 +178,14 @@ class Stack:
         for segment in replays:
             self._replay.refill(segment.first, segment.last, select(segment, self._run_ids).arrays)
         returns, exact = state.arrays["rows/returns"], self._rows.resets_exactly
+        episodes = of_part("episodes", state.arrays)
         lost = self._episodes.restore(
-            of_part("episodes", state.arrays), returns, lambda ago: self._replay.seen(self.step - ago), exact=exact
+            episodes, returns, lambda ago: self._replay.seen(self.step - ago), exact=exact, alive=self._alive
         )
         self._end_failed()
         self._rows.lose(lost)
         self._replay.cut(lost)
+        return [run_id for run_id, any_lost in zip(self._run_ids, lost.any(axis=1), strict=True) if any_lost]
 
     def advance(self, step: int) -> None:
         """Takes one vector step with every run, counted from 1, and makes the updates that are due after it."""

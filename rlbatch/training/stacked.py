@@ -14,6 +14,8 @@ from rlbatch.training.endings import never_started, outcome_of
 from rlbatch.training.stack import Stack
 from rlbatch.training.stacking import order
 
+_LOST = "an environment could not be brought back into its episode; it began a new one, and resume_exact is false"
+
 
 def train(
     configs: Sequence[RunConfig],
@@ -91,7 +93,8 @@ def _run(stack: Stack, places: Sequence[int], commit: Commit, checkpoints: Check
     if checkpoints is None or checkpoints.resume is None:
         stack.begin()
     else:
-        stack.restore(*checkpoints.resume)
+        for run_id in stack.restore(*checkpoints.resume):
+            checkpoints.note(f"run {run_id}: {_LOST}")
     last = stack.clock.vector_steps
     for step in range(stack.step + 1, last + 1):
         if not stack.live:

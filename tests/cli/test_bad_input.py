@@ -84,6 +84,15 @@ NUMBERS = [
         *((word, "not a whole number") for word in ("1.0", "", "abc", "٣", "08", "auto", LONG)),
         *((word, "allowed is 0 to 256") for word in ("-1", "257", "99999999999999999999")),
     ),
+    *given_to(
+        "--checkpoint-every",
+        *((word, "not a whole number") for word in ("0.5", "", "abc", "2m", "٣", "08", "inf", "nan", ESCAPE)),
+        *((word, "allowed is 1 to 86400") for word in ("0", "-1", "86401", "99999999999999999999")),
+    ),
+    (
+        (*CARTPOLE, "--engine", "sb3", "--checkpoint-every", "5"),
+        ("--checkpoint-every", "of no use with the engine sb3"),
+    ),
     ((*CARTPOLE, "--steps", "10"), ("--steps", "no update would happen", "raise --steps", "learning_starts")),
     ((*CARTPOLE, "--batch", "4096"), ("--batch", "learning_starts 2048", "--set learning_starts=4096")),
     (
@@ -172,7 +181,14 @@ REPEATED = [
                 "--match": "updates",
             },
             **{"--lr-rule": "none", "--preset": "zoo", "--engine": "sb3", "--device": "cpu", "--out": "x"},
-            **{"--stack-width": "8", "--env-workers": "2", "--name": "x", "--env": "CartPole-v1", "--env-kwargs": "{}"},
+            **{
+                "--stack-width": "8",
+                "--env-workers": "2",
+                "--checkpoint-every": "5",
+                "--name": "x",
+                "--env": "CartPole-v1",
+                "--env-kwargs": "{}",
+            },
         }.items()
     ),
     ((*CARTPOLE, "--batch=64", "--batch=128"), ("--batch", "more than once")),

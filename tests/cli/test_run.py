@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from rlbatch.cli import experiments
-from rlbatch.launch import local
+from rlbatch.launch import local, worker
 from rlbatch.results import write_json
 
 Call = Callable[..., Any]
@@ -148,6 +149,34 @@ def test_the_expected_time_follows_from_finished_runs(run: Call, monkeypatch: py
     out = run("--dry-run").out
     assert "  6 runs in 3 arms: 2 done, 4 to do; 1,200 env steps" in out
     assert "  expected time 1 min 40 s, and 2 runs of unknown speed, from the speed of finished runs" in out
+
+
+def test_the_plan_says_which_stacks_go_on_and_from_where(
+    run: Call, rlbatch: Call, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(jobs: Any, report: Any, resources: Any, **_: Any) -> None:
+        reached = 0
+
+        def send(message: dict[str, Any]) -> None:
+            nonlocal reached
+            reached = message.get("timesteps", 0)
+
+        worker.work(local.worker_job(jobs, [len(jobs)], 0, resources), send, lambda: reached >= 100)
+        raise local.Interrupted(signal.SIGINT)
+
+    few = {"envs": "[CartPole-v1]", "overrides": "{}", "batch_size": "[16, 32]", "seeds": "3"}
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "train", stopped)
+        assert run("--only", "batch_size=16", "--only", "seed=[0,2]", **few).code == 130
+    before = tree()
+    foretold = told(run, "--dry-run", **few)
+    going = dict(zip(map(tuple, foretold["stacks"]), foretold["starts"], strict=True))
+    assert going.pop((0, 2)) == 100
+    assert set(going.values()) == {0}
+    line = "  goes on from checkpoints: 2 runs from env step 100; 4 runs from zero"
+    assert line in run("--dry-run", **few).out.splitlines()
+    assert line in rlbatch("show", "small.yaml").out.splitlines()
+    assert tree() == before
 
 
 @pytest.mark.usefixtures("untrained")

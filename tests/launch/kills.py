@@ -83,12 +83,13 @@ def differences(one: Path, other: Path) -> list[str]:
         return [f"runs: {sorted(set(a) ^ set(b))}"]
     found = []
     for name in a:
-        found += [f"{name}: {what}" for what, same in _compare(a[name], b[name]).items() if not same]
+        found += [f"{name}: {what}" for what, same in compare(a[name], b[name]).items() if not same]
     left = [path.name for path in other.iterdir() if path.name == "_checkpoints"]
     return found + left
 
 
-def _compare(one: RunFolder, other: RunFolder) -> dict[str, bool]:
+def compare(one: RunFolder, other: RunFolder) -> dict[str, bool]:
+    """Tells of each part of two runs' records whether it is the same, clocks and attempts aside."""
     rows = [[_without_clocks(row) for row in run.rows()] for run in (one, other)]
     results = [_without_clocks(run.result() or {}) for run in (one, other)]
     steps = [row["timesteps"] for row in rows[1] if row["kind"] == "eval"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,13 @@ import pytest
 from engines import ENGINE
 
 import rlbatch
-from rlbatch.errors import InputError
+from rlbatch.cli import main
+from rlbatch.config import SETTINGS
+from rlbatch.errors import InputError, TemporaryError
 from rlbatch.grid import Request, expand
+from rlbatch.launch import execute, local
+from rlbatch.launch.api import Resources
+from rlbatch.training.checkpoint import INTERVAL_S
 
 TINY: dict[str, Any] = {
     "total_timesteps": 300,
@@ -67,6 +73,37 @@ def test_costs_are_measured_first_unless_the_call_says_not_to(monkeypatch: pytes
     rlbatch.run(asked | {"seeds": 2})
     rlbatch.train("CartPole-v1", batch_size=16, seeds=3, **TINY)
     assert calls == [4, 3]
+
+
+def test_resources_reach_the_stacks_by_call_and_by_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[local.Resources] = []
+
+    def train(jobs: Any, report: Any, resources: local.Resources, **_: Any) -> None:
+        seen.append(resources)
+        raise TemporaryError("", "seen")
+
+    monkeypatch.setattr(local, "train", train)
+    asked = {"jobs": 2, "stack_width": 3, "env_workers": 4, "checkpoint_s": 5, "device": "cpu"}
+    document = {"name": "small", "envs": "CartPole-v1", **TINY, "engine": "stacked"}
+    for call in (
+        lambda: rlbatch.train("CartPole-v1", **TINY | {"engine": "stacked"}, **asked),
+        lambda: rlbatch.run(document, **asked),
+    ):
+        with pytest.raises(TemporaryError, match="seen"):
+            call()
+    words = ["--jobs", "2", "--stack-width", "3", "--env-workers", "4", "--checkpoint-every", "5", "--device", "cpu"]
+    assert main.run(["train", "--env", "CartPole-v1", *words]) == 75
+    for found in seen:
+        assert {name: getattr(found, name) for name in asked} == asked
+    assert main.run(["train", "--env", "CartPole-v1"]) == 75
+    assert seen.pop().checkpoint_s == INTERVAL_S
+    assert len(seen) == 3
+
+
+def test_no_resource_is_called_like_a_setting_and_each_is_one_of_execute() -> None:
+    names = set(Resources.__annotations__)
+    assert not names & set(SETTINGS)
+    assert names <= set(inspect.signature(execute).parameters)
 
 
 def test_bad_arguments_are_named() -> None:

@@ -16,7 +16,8 @@ from rlbatch.errors import RefusedError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
 from rlbatch.launch import check, checkpoints, execute, local, worker
-from rlbatch.launch.checkpoints import choose, continued, stack_folder, sweep
+from rlbatch.launch.checkpoints import choose, continued, first_steps, stack_folder, sweep
+from rlbatch.launch.execute import stacks_left
 from rlbatch.results import RunFolder
 from rlbatch.training import checkpoint
 
@@ -149,6 +150,31 @@ def test_stacks_that_go_on_come_first_and_the_others_are_planned(site: Site) -> 
     jobs = [local.Job(run.config, site.experiment.run(run.config), {}) for run in plan(range(5))]
     assert local.stacks_of(jobs, local.Resources(checkpoints=site.root)) == [[1, 2], [0, 3, 4]]
     assert local.stacks_of(jobs, local.Resources()) == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_plan_that_is_foretold_is_the_one_that_is_carried_out(site: Site) -> None:
+    runs = plan(range(5))
+    site.train([runs[1], runs[3]], stop=100)
+    site.train([runs[4]], stop=150)
+    stacks = stacks_left(runs, site.experiment, range(5), "auto", None, 1)
+    parts = [[(runs[i].config, site.experiment.run(runs[i].config)) for i in stack] for stack in stacks]
+    starts = first_steps(site.root, parts, "auto")
+    assert sorted(zip(starts, stacks, strict=True)) == [(0, [0, 2]), (100, [1, 3]), (150, [4])]
+    site.messages.clear()
+    execute(runs, site.experiment, site.messages.append, jobs=1)
+    began = [(m["run"], m["timesteps"]) for m in site.messages if m["type"] == "started"]
+    assert began == [(run, start) for stack, start in zip(stacks, starts, strict=True) for run in stack]
+
+
+def test_a_checkpoint_that_would_not_be_used_is_not_foretold(site: Site) -> None:
+    runs = plan()
+    for stop in (100, 150):
+        site.train(runs, stop=stop)
+    damage(site.kept()[0].path / "state.safetensors")
+    assert first_steps(site.root, [site.runs(runs)], "auto") == [100]
+    damage(site.kept()[1].path / "state.safetensors")
+    assert first_steps(site.root, [site.runs(runs)], "auto") == [0]
 
 
 def damage(path: Path) -> None:

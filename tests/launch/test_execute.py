@@ -141,6 +141,33 @@ def test_a_foreign_folder_in_a_runs_place_is_refused_and_the_plan_stays(tmp_path
     assert before[str(experiment.plan_path)] == experiment.plan_path.read_bytes()
 
 
+@pytest.mark.usefixtures("in_process")
+def test_a_run_that_was_killed_while_its_first_file_was_written_begins_again(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "e")
+    (run,) = plan()
+    folder = experiment.run(run.config)
+    folder.path.mkdir(parents=True)
+    experiment.add_plan([run.config], [])
+    (folder.path / ".config.json.123").write_text("{")
+    (outcome,) = execute([run], experiment, ignore)
+    assert (outcome.result["outcome"], outcome.result["attempts"]) == ("ok", 1)
+    assert not list(folder.path.glob(".*"))
+
+
+@pytest.mark.parametrize("part", ["s000", "arm", "dqn"])
+@pytest.mark.usefixtures("in_process")
+def test_a_link_that_leads_out_of_the_experiment_is_refused_wherever_it_stands(tmp_path: Path, part: str) -> None:
+    experiment = Experiment(tmp_path / "e")
+    (run,) = plan()
+    execute([run], experiment, ignore)
+    run_folder = experiment.run(run.config).path
+    place = {"s000": run_folder, "arm": run_folder.parent, "dqn": run_folder.parent.parent}[part]
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RefusedError, match="leads out of"):
+        execute([run], experiment, ignore)
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:x", "cuda:-1", "gpu"])
 def test_an_unknown_device_is_bad_input_and_nothing_is_written(tmp_path: Path, device: str) -> None:
     with pytest.raises(InputError, match="--device"):

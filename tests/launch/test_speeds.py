@@ -45,3 +45,9 @@ def test_failed_unreadable_and_absent_runs_are_passed_over(tmp_path: Path) -> No
     (tmp_path / "some" / run_path(config(seed=2)) / "config.json").write_text("{")
     assert recorded_speeds(tmp_path) == {}
     assert recorded_speeds(tmp_path / "nowhere") == {}
+
+
+def test_what_is_done_already_takes_no_time() -> None:
+    speeds = {kind_of(as_dict(config())): 10.0}
+    assert expected_seconds([config(), config(seed=1)], [[0], [1]], speeds, 1) == (200.0, 0)
+    assert expected_seconds([config(), config(seed=1)], [[0], [1]], speeds, 1, [600, 0]) == (140.0, 0)

@@ -16,10 +16,11 @@ from training.runs import ODD, SEVERAL, Reports, differing, dqn, ending_of, mixe
 
 from rlbatch.config import RunConfig
 from rlbatch.rows import Ending, Row
-from rlbatch.training import checkpoint, stacked
+from rlbatch.training import checkpoint, episodes, stacked
 from rlbatch.training import stack as stack_module
 from rlbatch.training.checkpoint import Checkpoints, Damaged, Kept, kept_in, read
 from rlbatch.training.frame_replay import FrameReplay
+from rlbatch.training.instances import Instances
 from rlbatch.training.stack import Stack
 from rlbatch.training.state import Segment, State, select
 
@@ -218,9 +219,11 @@ def test_where_an_environment_cannot_be_brought_back_a_new_episode_begins_and_th
 ) -> None:
     if frames:
         monkeypatch.setattr(stack_module, "make_replay", lambda size: FrameReplay)
-    (told,) = train_in_parts([dqn(env_id, **DQN, n_steps=3)], (105, 133), keeper)
+    config = dqn(env_id, **DQN, n_steps=3)
+    (told,) = train_in_parts([config], (105, 133), keeper)
     assert ending_of(told).outcome == "ok"
     assert not ending_of(told).resume_exact
+    assert [f"run {config.run_id}: " in note for note in keeper.notes] == [True, True]
 
 
 def test_an_environment_that_seemed_exact_and_is_not_is_found_out(
@@ -231,6 +234,42 @@ def test_an_environment_that_seemed_exact_and_is_not_is_found_out(
     assert ending_of(train(configs, None)[0]).resume_exact
     told = train_in_parts(configs, (105,), keeper)
     assert not any(ending_of(reports).resume_exact for reports in told)
+
+
+def test_an_episode_that_is_too_long_to_be_kept_costs_its_own_run_the_exact_resume(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episodes, "LONGEST", 12)
+    monkeypatch.setattr(episodes, "_ROOM", 4)
+    configs = [dqn(seed=seed, **DQN) for seed in range(4)]
+    whole = train(configs, None)
+    told = train_in_parts(configs, (105,), keeper)
+    state, _ = read(keeper.newest(), [config.run_id for config in configs])
+    too_long = [int(length) > 12 for length in state.arrays["episodes/lengths"].ravel()]
+    assert sum(too_long) == 1
+    assert [not ending_of(reports).resume_exact for reports in told] == too_long
+    assert [differing(one, other) != [] for one, other in zip(whole, told, strict=True)] == too_long
+    assert [config.run_id in "".join(keeper.notes) for config in configs] == too_long
+    assert {ending_of(reports).outcome for reports in told} == {"ok"}
+
+
+def test_what_is_kept_of_an_episode_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(episodes, "LONGEST", 50)
+    monkeypatch.setattr(episodes, "_ROOM", 8)
+    envs = Instances(dqn("Probe/Endless-v0"), 2, auto_reset=True)
+    kept = episodes.Episodes(envs, [0, 1])
+    for index in range(2):
+        kept.renew(index)
+    for step in range(1, 1001):
+        kept.note(np.full(2, step), range(2))
+        assert len(kept._actions) <= 100  # type: ignore[arg-type]
+    state = kept.state(range(2))
+    assert state["actions"][0, 0].tolist() == list(range(951, 1001))
+    assert state["lengths"].tolist() == [[1000], [1000]]
+    kept.renew(0)
+    kept.note(np.full(2, 7), range(2))
+    assert kept.state([0])["actions"][0, 0].tolist() == [7]
+    envs.close()
 
 
 @pytest.mark.parametrize("what", ["observations", "returns", "ending"])

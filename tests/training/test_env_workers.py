@@ -80,6 +80,20 @@ def test_a_failure_is_its_instances_own_and_keeps_its_evidence(workers: EnvWorke
         instances.close()
 
 
+def test_want_of_memory_in_a_process_is_told_here_and_no_failure(workers: EnvWorkers) -> None:
+    config = RunConfig.build(env_id="Probe/Broken-v0", algo="dqn", env_kwargs={"how": "memory", "at": 3})
+    instances = workers.make(config, 3, auto_reset=True)
+    try:
+        instances.reset(range(3))
+        for _ in range(2):
+            instances.step(np.zeros(3, np.int64), range(3))
+        with pytest.raises(MemoryError):
+            instances.step(np.zeros(3, np.int64), [2])
+        assert not instances.failures
+    finally:
+        instances.close()
+
+
 def test_a_process_that_dies_takes_its_own_instances_only() -> None:
     workers = EnvWorkers(2, runs=4, modules=("probes",))
     instances = workers.make(DISCRETE, 8, auto_reset=True)

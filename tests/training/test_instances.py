@@ -220,6 +220,15 @@ def test_a_failure_keeps_its_cause(fragile: type[probes.Fragile]) -> None:
     assert isinstance(instances.failures[0].__cause__, RuntimeError)
 
 
+def test_want_of_memory_is_no_failure_of_an_instance(fragile: type[probes.Fragile]) -> None:
+    fragile.choose(victims={11})
+    instances = made("Probe/Fragile-v0", 3, how="memory", at=1)
+    instances.reset(range(3))
+    with pytest.raises(MemoryError, match="too much"):
+        instances.step([0, 0, 0], range(3))
+    assert not instances.failures
+
+
 def test_a_reset_that_fails_ends_its_own_instance(fragile: type[probes.Fragile]) -> None:
     fragile.choose(victims={11})
     instances = made("Probe/Fragile-v0", 3, how="reset")
