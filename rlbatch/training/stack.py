@@ -185,7 +185,7 @@ class Stack:
         self._end_failed()
         self._rows.lose(lost)
         self._replay.cut(lost)
-        return [run_id for run_id, any_lost in zip(self._run_ids, lost.any(axis=1), strict=True) if any_lost]
+        return [self._run_ids[run] for run in np.flatnonzero(lost.any(axis=1))]
 
     def advance(self, step: int) -> None:
         """Takes one vector step with every run, counted from 1, and makes the updates that are due after it."""
