@@ -87,7 +87,8 @@ def export(run: RunFolder, target: Path) -> str:
         model = load_model(config, weights_file)
         beside = absolute.with_name(f".{absolute.name}.{os.getpid()}.zip")
         try:
-            model.save(beside)
+            # chosen again when it is loaded; kept, it would be taken for one of the user's, which ignores n_steps
+            model.save(beside, exclude=["replay_buffer_class"])
             beside.replace(absolute)
         finally:
             beside.unlink(missing_ok=True)

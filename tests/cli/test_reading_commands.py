@@ -212,7 +212,7 @@ def test_list_runs_tells_scores_and_folders(finished: Path, rlbatch: Call) -> No
     ended = result(finished)["final"]
     assert rows[0] == {
         **{"env": "CartPole-v1", "algo": "dqn", "batch_size": 32, "seed": 0, "status": "ok"},
-        **{"learning_rate": 0.0003, "arm": finished.parent.name[-8:]},
+        **{"learning_rate": 0.001, "arm": finished.parent.name[-8:]},
         **{"return_mean": ended["return_mean"], "auc": ended["auc"], "folder": str(finished)},
     }
     assert rlbatch("list", "runs").out.splitlines()[1].split()[-1] == str(finished)
@@ -356,6 +356,7 @@ def test_an_exported_policy_acts_identically(env: str, name: str, train: Call, r
     np.testing.assert_array_equal(model.predict(observations, deterministic=True)[0], actions)
     assert len(np.unique(actions)) > 1
     assert model.batch_size == 32
+    assert (model.n_steps, getattr(model.replay_buffer, "n_steps", 1)) == (own.n_steps, own.n_steps)
 
 
 @pytest.mark.parametrize("target", ["model.zip", "nowhere/model.zip"])

@@ -262,7 +262,10 @@ def test_the_replaced_engine_is_recorded_with_its_reason(in_process: None, rlbat
     record = json.loads((runs()[0] / "config.json").read_text())
     assert record["config"]["engine"] == "sb3"
     assert record["origins"]["engine"] == "Dict observations cannot be stacked"
-    assert record["notes"] == ["engine sb3, because Dict observations cannot be stacked"]
+    assert record["notes"] == [
+        "engine sb3, because Dict observations cannot be stacked",
+        "n_steps 1, because Stable-Baselines3 has no n-step returns for Dict observations",
+    ]
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
