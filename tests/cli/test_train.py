@@ -81,7 +81,7 @@ def test_a_run_leaves_its_folder_and_says_where(train: Call) -> None:
     events = next(name for name in names if name.startswith("events.out.tfevents."))
     assert names == sorted(["config.json", "metrics.jsonl", "policy.safetensors", "result.json", events])
     assert run.parts[:4] == ("results", "CartPole-v1-dqn", "CartPole-v1", "dqn")
-    assert run.parts[4].startswith("b00032-lr3.0e-04-")
+    assert run.parts[4].startswith("b00032-lr1.0e-03-")
     assert run.parts[5] == "s000"
     head, first, cost, into, ended, where, look = out.splitlines()
     assert head == f"CartPole-v1: DQN, batch 32, seed 0, 300 env steps, preset neutral, engine {ENGINE}"
