@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,9 +13,18 @@ from rlbatch.cli.progress import progress
 from rlbatch.errors import InputError
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, execute
+from rlbatch.launch.cluster import cluster_of
 from rlbatch.launch.execute import left_to_do
 from rlbatch.launch.task import Task
 from rlbatch.results import GOOD_OUTCOMES
+
+
+def plan_and_carry_out(plan: Callable[[Mapping[str, Any]], Task], given: Mapping[str, Any]) -> int:
+    """Has a command's words turned into a task and carries it out, here or on a cluster; returns the exit code."""
+    cluster = cluster_of(given["launcher"], given["ray_address"], no_auth_ok=given["ray_no_auth_ok"])
+    with contextlib.closing(cluster) if cluster is not None else contextlib.nullcontext():
+        told = {**given, "cluster": cluster}
+        return carry_out(plan(told), told)
 
 
 def carry_out(task: Task, given: Mapping[str, Any]) -> int:
@@ -38,6 +47,7 @@ def carry_out(task: Task, given: Mapping[str, Any]) -> int:
                 stack_width=given["stack_width"],
                 jobs=given["jobs"],
                 env_workers=given["env_workers"],
+                cluster=given["cluster"],
                 retry_failed=given["retry_failed"],
                 argv=["rlbatch", *click.get_current_context().obj],
                 declared=task.file.declared() if task.file is not None else None,

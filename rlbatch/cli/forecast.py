@@ -10,7 +10,8 @@ from typing import Any
 from rlbatch.cli.output import duration, plural, size
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.launch.estimate import Estimate, estimate
-from rlbatch.launch.execute import default_jobs, left_to_do, stacks_here
+from rlbatch.launch.execute import left_to_do
+from rlbatch.launch.machine import capacity, stacks_here
 from rlbatch.launch.speeds import expected_seconds, recorded_speeds
 from rlbatch.launch.task import Task
 from rlbatch.power import ALPHA, POWER, Power, power_of
@@ -44,20 +45,20 @@ def foresee(task: Task, given: Mapping[str, Any], *, with_speeds: bool) -> Forec
 
     Args:
         task: the runs and their folder.
-        given: device, stack_width, jobs and retry_failed, as the command line has them.
+        given: device, stack_width, jobs, env_workers, cluster and retry_failed, as the command has them.
         with_speeds: look into every finished run below the results folder for its speed.
     """
     configs = [run.config for run in task.planned]
     left = left_to_do(task.planned, task.experiment, given["retry_failed"])
     device, width = given["device"], given["stack_width"]
-    jobs = given["jobs"] or default_jobs(device)
-    stacks = stacks_here([configs[i] for i in left], device, width, jobs)
+    there = capacity(device, given["jobs"], env_workers=given["env_workers"], cluster=given["cluster"])
+    stacks = stacks_here([configs[i] for i in left], device, width, there)
     stacks = [[left[i] for i in stack] for stack in stacks]
     speeds = recorded_speeds(task.experiment.path.parent) if stacks and with_speeds else {}
-    seconds, unknown = expected_seconds(configs, stacks, speeds, jobs)
-    cost = estimate(configs, stacks_here(configs, device, width, jobs), jobs)
+    seconds, unknown = expected_seconds(configs, stacks, speeds, there.jobs)
+    cost = estimate(configs, stacks_here(configs, device, width, there), there.jobs)
     statuses = [task.experiment.run(config).status() for config in configs]
-    return Forecast(cost, statuses, stacks, jobs, seconds, unknown, _power(configs))
+    return Forecast(cost, statuses, stacks, there.jobs, seconds, unknown, _power(configs))
 
 
 def as_json(task: Task, forecast: Forecast) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import yaml
 
 from rlbatch.environments import import_module
 from rlbatch.grid import Request
+from rlbatch.launch.cluster import cluster_of
 from rlbatch.launch.execute import Outcome, Report, execute
 from rlbatch.launch.task import Task, task_of_document, task_of_request
 from rlbatch.strict_yaml import Document, parse, read
@@ -32,6 +33,9 @@ def train(
     jobs: int | None = None,
     stack_width: int | None = None,
     env_workers: int = 0,
+    launcher: str = "local",
+    ray_address: str | None = None,
+    ray_no_auth_ok: bool = False,
     retry_failed: bool = False,
     **settings: Any,
 ) -> list[Outcome]:
@@ -50,6 +54,9 @@ def train(
         jobs: stacks that train at a time; one per core by default.
         stack_width: runs that train as one program, at most.
         env_workers: processes that step the environments of a stack.
+        launcher: local for processes on this machine, ray for tasks on a Ray cluster.
+        ray_address: host:port of the cluster's head, or auto; a cluster is started here by default.
+        ray_no_auth_ok: use a cluster that asks for no token.
         retry_failed: train failed runs again; diverged ones stay.
         settings: any other field of `RunConfig`.
 
@@ -64,7 +71,8 @@ def train(
     sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     request = Request(env_id, algo, sizes, chosen, settings, dict.fromkeys((*settings, *_AXES), "train()"))
-    resources = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources: dict[str, Any] = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources["cluster"] = cluster_of(launcher, ray_address, no_auth_ok=ray_no_auth_ok)
     return _execute(task_of_request(request, named, out, name), report, retry_failed, resources)
 
 
@@ -79,6 +87,9 @@ def run(
     jobs: int | None = None,
     stack_width: int | None = None,
     env_workers: int = 0,
+    launcher: str = "local",
+    ray_address: str | None = None,
+    ray_no_auth_ok: bool = False,
     retry_failed: bool = False,
 ) -> list[Outcome]:
     """Trains what is missing of an experiment; returns how every run stands.
@@ -93,6 +104,9 @@ def run(
         jobs: stacks that train at a time; one per core by default.
         stack_width: runs that train as one program, at most.
         env_workers: processes that step the environments of a stack.
+        launcher: local for processes on this machine, ray for tasks on a Ray cluster.
+        ray_address: host:port of the cluster's head, or auto; a cluster is started here by default.
+        ray_no_auth_ok: use a cluster that asks for no token.
         retry_failed: train failed runs again; diverged ones stay.
 
     Raises:
@@ -100,7 +114,8 @@ def run(
         Interrupted: a signal asked to stop; the same call goes on.
     """
     task = task_of_document("run", _document(source), modules, out, name)
-    resources = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources: dict[str, Any] = {"device": device, "jobs": jobs, "stack_width": stack_width, "env_workers": env_workers}
+    resources["cluster"] = cluster_of(launcher, ray_address, no_auth_ok=ray_no_auth_ok)
     return _execute(task, report, retry_failed, resources)
 
 

@@ -24,9 +24,9 @@ from rlbatch.config import RunConfig, as_dict, from_dict
 from rlbatch.environments import describe, import_module
 from rlbatch.errors import InputError, RlbatchError
 from rlbatch.grid import Request, expand
+from rlbatch.launch.crew import Interrupted
 from rlbatch.launch.estimate import replay_bytes
-from rlbatch.launch.execute import free_memory
-from rlbatch.launch.local import Interrupted
+from rlbatch.launch.machine import free_memory
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder
 from rlbatch.rows import Row
