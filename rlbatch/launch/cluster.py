@@ -73,7 +73,7 @@ class Cluster:
                 logging_level="ERROR",
                 **(own | {"include_dashboard": False} if self._address is None else {}),
             )
-        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        except Exception as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise InputError(_ADDRESS, f"{self._address or 'local'}: {reason}") from error
         finally:

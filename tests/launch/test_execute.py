@@ -282,6 +282,23 @@ def test_a_stack_is_tried_once_more_and_then_halved_and_for_want_of_memory_at_on
     assert staff.failure is None
 
 
+def test_a_lost_machine_is_not_the_stacks_fault_unless_it_is_lost_again_and_again(tmp_path: Path) -> None:
+    jobs = [EXECUTE._job(run, Experiment(tmp_path / "e"), {}) for run in plan(seeds=(0, 1))]
+    staff, lost = Crew(jobs, ignore, never), Ended(tmp_path / "log")
+    lost.lost = True
+    stack = Stack([0, 1], begun={0, 1})
+    for losses in range(1, 6):
+        (stack,) = staff._after(lost, stack)  # type: ignore[arg-type]
+        assert (stack.indices, stack.deaths, stack.losses) == ([0, 1], 0, losses)
+    stack.reached = 10  # it got further
+    (stack,) = staff._after(lost, stack)  # type: ignore[arg-type]
+    assert (stack.deaths, stack.losses, stack.began_at) == (0, 0, 10)
+    stack.losses, stack.begun = 5, {0, 1}
+    (stack,) = staff._after(lost, stack)  # type: ignore[arg-type]
+    assert stack.deaths == 1
+    assert staff.failure is None
+
+
 def test_a_worker_that_begins_no_run_ends_the_command(tmp_path: Path) -> None:
     jobs = [EXECUTE._job(run, Experiment(tmp_path / "e"), {}) for run in plan(seeds=(0, 1))]
     staff = Crew(jobs, ignore, never)
