@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import Any, NamedTuple
 
-from rlbatch.errors import InputError, nearest
+from rlbatch.errors import InputError, TemporaryError, nearest
 from rlbatch.launch.plan import Capacity
 
 _ADDRESS = "--ray-address"
@@ -51,10 +51,11 @@ class Cluster:
 
         Raises:
             InputError: Ray is not installed, the address is none, nothing answers there, or it asks for no token.
+            TemporaryError: Ray could not be started here.
         """
         if self._connected:
             return
-        if importlib.util.find_spec("ray") is None:
+        if not installed():
             raise InputError("--launcher", "ray is not installed", "pip install 'rlbatch[ray]'")
         if self._address is None:
             _prepare_own()
@@ -75,7 +76,10 @@ class Cluster:
             )
         except Exception as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise InputError(_ADDRESS, f"{self._address or 'local'}: {reason}") from error
+            if self._address is None:
+                what, hint = f"Ray could not be started here: {reason}", "run the same command again"
+                raise TemporaryError("--launcher", what, hint) from error
+            raise InputError(_ADDRESS, f"{self._address}: {reason}") from error
         finally:
             for signum, handler in handlers.items():
                 with contextlib.suppress(ValueError, TypeError):  # outside the main thread none was changed
@@ -155,6 +159,11 @@ class Cluster:
                     _greet(server, address)
         except (OSError, UnicodeError) as error:
             raise InputError(_ADDRESS, f"nothing answers at {address}: {error}", "is Ray running there?") from error
+
+
+def installed() -> bool:
+    """Tells whether Ray is installed, without loading it."""
+    return importlib.util.find_spec("ray") is not None
 
 
 def cluster_of(launcher: str, address: str | None, *, no_auth_ok: bool) -> Cluster | None:

@@ -159,9 +159,9 @@ def check(
             kind of device.
     """
     experiment.check_usable()
+    check_device(device, cluster)
     if cluster is not None:
         cluster.connect()
-    check_device(device, cluster)
     there = capacity(device, jobs, env_workers=env_workers, cluster=cluster)
     check_memory([run.config for run in planned], device, stack_width, there)
     for run in planned:
