@@ -12,8 +12,8 @@ import math
 import os
 import secrets
 import signal
-import socket
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlbatch.errors import InputError, TemporaryError, nearest
@@ -23,9 +23,9 @@ _ADDRESS = "--ray-address"
 _CONNECT_S = 5.0
 _STORE_BYTES = 100 * 2**20
 """Object store of a Ray that starts here: nothing but messages passes through it."""
-_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""How an HTTP/2 client begins (RFC 9113, 3.4), which gRPC and so Ray speak; a server answers with its settings."""
-_SETTINGS = 4
+_PORT = "the port of Ray's head is 6379 by default"
+_QUESTION = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+"""What a node asks the head first; an empty request is one. Ray would repeat it for a minute, whatever the answer."""
 
 
 class Share(NamedTuple):
@@ -153,12 +153,28 @@ class Cluster:
         host, colon, port = address.rpartition(":")
         if not (colon and host and "/" not in host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
             raise InputError(_ADDRESS, f"{address!r} is not host:port", "for instance 127.0.0.1:6379, or auto")
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S) as server:
-                if os.environ.get("RAY_USE_TLS", "0") == "0":
-                    _greet(server, address)
-        except (OSError, UnicodeError) as error:
-            raise InputError(_ADDRESS, f"nothing answers at {address}: {error}", "is Ray running there?") from error
+        if os.environ.get("RAY_USE_TLS", "0") == "0":
+            self._check_head(address)
+
+    def _check_head(self, address: str) -> None:
+        """Raises InputError unless Ray answers and, asked without a token, refuses, but does not with ours."""
+        answer = _ask(address, "")
+        if answer == "OK" and not self._no_auth_ok:
+            hint = "start it with RAY_AUTH_MODE=token, or say --ray-no-auth-ok"
+            raise InputError(_ADDRESS, f"the cluster at {address} asks for no token", hint)
+        if answer == "UNAUTHENTICATED" and os.environ.get("RAY_AUTH_MODE") == "token":
+            answer = _ask(address, _token())
+        if answer == "UNAUTHENTICATED":
+            hint = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as where it was started"
+            raise InputError(_ADDRESS, f"the cluster at {address} asks for another token", hint)
+        if answer in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            raise InputError(
+                _ADDRESS, f"no Ray answers at {address}", "is it running there? its port is 6379 by default"
+            )
+        if answer != "OK":
+            raise InputError(
+                _ADDRESS, f"what answers at {address} is not Ray", "the port of Ray's head is 6379 by default"
+            )
 
 
 def installed() -> bool:
@@ -179,13 +195,29 @@ def cluster_of(launcher: str, address: str | None, *, no_auth_ok: bool) -> Clust
     return None
 
 
-def _greet(server: socket.socket, address: str) -> None:
-    """Raises InputError unless the server speaks Ray's protocol; Ray itself would wait for minutes."""
-    server.settimeout(_CONNECT_S)
-    server.sendall(_GREETING)
-    answer = server.recv(9)
-    if len(answer) < 4 or answer[3] != _SETTINGS:
-        raise InputError(_ADDRESS, f"what answers at {address} is not Ray", "the port of Ray's head is 6379 by default")
+def _ask(address: str, token: str) -> str:
+    """Returns how the head of a cluster answers, as a status of gRPC: OK, UNAUTHENTICATED, UNAVAILABLE, ..."""
+    import grpc
+
+    headers = (("authorization", f"Bearer {token}"),) if token else ()
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(_QUESTION)(b"", timeout=_CONNECT_S, metadata=headers)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return "OK"
+
+
+def _token() -> str:
+    """Returns the token as Ray finds it; raises InputError if there is none."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    token = os.environ.get("RAY_AUTH_TOKEN", "").strip()
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        token = token or path.read_text(encoding="ascii").strip()
+    if not token:
+        what = "RAY_AUTH_MODE is token, but there is no token"
+        raise InputError(_ADDRESS, what, "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH for a file that holds it")
+    return token
 
 
 def _prepare_own() -> None:

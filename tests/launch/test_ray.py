@@ -206,8 +206,8 @@ TRAIN = ("train", "--env", "CartPole-v1", "--steps", "3000", "--launcher", "ray"
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--ray-address", "127.0.0.1:{closed}"), "--ray-address: nothing answers at 127.0.0.1:"),
-        (("--ray-address", "127.0.0.1:{silent}"), "--ray-address: nothing answers at 127.0.0.1:"),
+        (("--ray-address", "127.0.0.1:{closed}"), "--ray-address: no Ray answers at 127.0.0.1:"),
+        (("--ray-address", "127.0.0.1:{silent}"), "--ray-address: no Ray answers at 127.0.0.1:"),
         (("--ray-address", "garbage"), "--ray-address: 'garbage' is not host:port; for instance 127.0.0.1:6379"),
         (("--ray-address", "ray://a:1"), "--ray-address: 'ray://a:1' is not host:port"),
         (("--device", "cuda:1"), "--device: 'cuda:1' cannot be asked of a cluster; allowed: auto, cpu, cuda"),
@@ -238,7 +238,7 @@ def test_a_cluster_without_a_token_needs_a_word(
     code = main.run([*TRAIN, "--ray-address", "127.0.0.1:1"])
     _is_one_line(code, capfd.readouterr(), "RAY_AUTH_MODE=token, or say --ray-no-auth-ok")
     code = main.run([*TRAIN, "--ray-address", "127.0.0.1:1", "--ray-no-auth-ok"])
-    _is_one_line(code, capfd.readouterr(), "nothing answers at 127.0.0.1:1")
+    _is_one_line(code, capfd.readouterr(), "no Ray answers at 127.0.0.1:1")
 
 
 def test_ray_that_is_not_installed_is_named(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,13 +248,54 @@ def test_ray_that_is_not_installed_is_named(capfd: pytest.CaptureFixture[str], m
 
 
 @needs_ray
-def test_a_wrong_token_is_refused_soon(nodes: TwoNodes, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "rlbatch.cli", *TRAIN, "--ray-address", nodes.address]
-    env = os.environ | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("rlbatch: error: --ray-address: ")
-    assert list(tmp_path.iterdir()) == []
+def test_a_real_cluster_refuses_another_token_and_none(
+    nodes: TwoNodes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*TRAIN, "--ray-address", nodes.address]
+    for name, value in (("RAY_AUTH_TOKEN", secrets.token_hex(32)), ("RAY_AUTH_MODE", "disabled")):
+        monkeypatch.setenv(name, value)
+        began = time.monotonic()
+        code = main.run([*words, "--ray-no-auth-ok"])
+        _is_one_line(code, capfd.readouterr(), "asks for another token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN")
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (["OK"], "the cluster at h:1 asks for no token; start it with RAY_AUTH_MODE=token, or say --ray-no-auth-ok"),
+        (["UNAUTHENTICATED", "UNAUTHENTICATED"], "the cluster at h:1 asks for another token"),
+        (["UNAVAILABLE"], "no Ray answers at h:1"),
+        (["UNIMPLEMENTED"], "what answers at h:1 is not Ray"),
+    ],
+)
+def test_a_head_is_asked_before_ray_connects(
+    answers: list[str], said: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "ours")
+    monkeypatch.setattr(cluster, "installed", lambda: True)
+    asked: list[str] = []
+
+    def ask(address: str, token: str) -> str:
+        asked.append(token)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(cluster, "_ask", ask)
+    _is_one_line(main.run([*TRAIN, "--ray-address", "h:1"]), capfd.readouterr(), said)
+    assert asked == ["", "ours"][: len(answers)]
+
+
+def test_a_token_that_is_nowhere_is_missed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setattr(cluster, "installed", lambda: True)
+    monkeypatch.setattr(cluster, "_ask", lambda *_: "UNAUTHENTICATED")
+    said = "RAY_AUTH_MODE is token, but there is no token; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
+    _is_one_line(main.run([*TRAIN, "--ray-address", "h:1"]), capfd.readouterr(), said)
 
 
 @pytest.mark.parametrize(
