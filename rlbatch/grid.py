@@ -120,12 +120,9 @@ def resolve(env_id: str, settings: Mapping[str, Any], where: Mapping[str, str], 
     _apply_schedule(values, origins, given, preset_batch)
     _apply_rule(values, origins, chosen)
     notes = _choose_engine(values, origins, given, environment.observation_space)
+    notes += _choose_n_steps(values, origins, given, environment.observation_space)
     config = RunConfig.build(**values)
     unchanged = config.preset == "zoo" and "learning_starts" not in given
-    if config.n_steps > 1 and isinstance(environment.observation_space, spaces.Dict):
-        raise InputError(
-            "n_steps", "Stable-Baselines3 has no n-step returns for Dict observations", "leave n_steps at 1"
-        )
     notes += warnings_of(config, warm_up_from_zoo=unchanged)
     return PlannedRun(config, origins, preset.source, notes)
 
@@ -188,6 +185,19 @@ def _choose_engine(
         hint = f"leave it out: {reason}" if reason else "use --engine stacked"
         raise InputError("layer_norm", "Stable-Baselines3's networks have no layer normalisation", hint)
     return notes
+
+
+def _choose_n_steps(
+    values: dict[str, Any], origins: dict[str, str], given: Mapping[str, Any], observations: spaces.Space[Any]
+) -> list[str]:
+    """Takes one-step returns where there are no longer ones, unless they were asked for; returns a note if it did."""
+    if values["n_steps"] == 1 or not isinstance(observations, spaces.Dict):
+        return []
+    reason = "Stable-Baselines3 has no n-step returns for Dict observations"
+    if "n_steps" in given:
+        raise InputError("n_steps", reason, "leave n_steps at 1")
+    _lay(values, origins, {"n_steps": 1}, {"n_steps": reason})
+    return [f"n_steps 1, because {reason}"]
 
 
 def _why_not_stacked(values: Mapping[str, Any], observations: spaces.Space[Any]) -> str:

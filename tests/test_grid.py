@@ -76,9 +76,18 @@ UNSTACKABLE = [
 def test_what_cannot_be_stacked_goes_to_sb3_and_says_why(env_id: str, settings: dict[str, Any], reason: str) -> None:
     run = one(env_id, **settings)
     assert (run.config.engine, run.origins["engine"]) == ("sb3", reason)
-    assert run.notes == [f"engine sb3, because {reason}"]
+    assert run.notes[0] == f"engine sb3, because {reason}"
     asked = one(env_id, engine="sb3", **settings)
-    assert (asked.config, asked.notes) == (run.config, [])
+    assert (asked.config, asked.notes) == (run.config, run.notes[1:])
+
+
+def test_the_presets_longer_returns_become_one_step_returns_where_there_are_none_and_that_is_said() -> None:
+    run = one(SPACED, **DICT)
+    reason = "Stable-Baselines3 has no n-step returns for Dict observations"
+    assert (run.config.n_steps, run.origins["n_steps"]) == (1, reason)
+    assert run.notes[1:] == [f"n_steps 1, because {reason}"]
+    assert one(SPACED, **IMAGE).config.n_steps == 3
+    assert one(SPACED, **IMAGE).notes[1:] == []
 
 
 @pytest.mark.parametrize(("env_id", "settings", "reason"), UNSTACKABLE, ids=["dict", "image", "gsde"])
@@ -115,7 +124,7 @@ def test_a_rule_scales_the_rate_from_the_reference_batch() -> None:
     assert one(batch=256, lr_rule="linear").config.learning_rate == pytest.approx(4 * base)
     assert one(batch=256, lr_rule="linear", lr_reference_batch=256).config.learning_rate == base
     assert one(batch=256, lr_rule="linear", learning_rate=1e-3).config.learning_rate == pytest.approx(4e-3)
-    assert "lr_rule sqrt from 0.0003" in one(batch=256, lr_rule="sqrt").origins["learning_rate"]
+    assert "lr_rule sqrt from 0.001" in one(batch=256, lr_rule="sqrt").origins["learning_rate"]
 
 
 def test_a_label_alone_does_not_make_another_run() -> None:

@@ -86,7 +86,7 @@ def test_a_run_leaves_its_folder_and_says_where(train: Call) -> None:
     assert run.parts[5] == "s000"
     head, first, cost, into, ended, where, look = out.splitlines()
     assert head == f"CartPole-v1: DQN, batch 32, seed 0, 300 env steps, preset neutral, engine {ENGINE}"
-    assert first.strip().startswith("batch 32: 1 update per env step, learning rate 0.0003")
+    assert first.strip().startswith("batch 32: 1 update per env step, learning rate 0.001")
     memory = {"sb3": "15.6 kB", "stacked": "13.2 kB"}[ENGINE]
     assert cost.strip().startswith(f"236 updates, 7,552 samples, 6 evaluation episodes; replay memory {memory}")
     assert into.strip() == f"into {FOLDER}"
@@ -285,7 +285,7 @@ def test_verbose_names_every_setting_and_where_it_comes_from(train: Call) -> Non
     assert rows["gamma"][1] == "0.9"
     assert rows["gamma"][-1] == "--set"
     assert rows["total_timesteps"][-1] == "--steps"
-    assert " ".join(rows["learning_rate"]).endswith("lr_rule sqrt from 0.0003 (preset neutral, dqn)")
+    assert " ".join(rows["learning_rate"]).endswith("lr_rule sqrt from 0.001 (preset neutral, dqn)")
     assert rows["adam_eps"][-1] == "default"
 
 

@@ -266,6 +266,10 @@ def test_what_is_kept_of_an_episode_without_end_is_bounded(monkeypatch: pytest.M
     state = kept.state(range(2))
     assert state["actions"][0, 0].tolist() == list(range(951, 1001))
     assert state["lengths"].tolist() == [[1000], [1000]]
+    # nothing else tells: it observes the same at every step, and these rewards would have been none
+    assert kept.restore(state, np.zeros((2, 1)), lambda ago: None, exact=True).tolist() == [[True], [True]]
+    for _ in range(60):
+        kept.note(np.zeros(2, np.int64), range(2))
     kept.renew(0)
     kept.note(np.full(2, 7), range(2))
     assert kept.state([0])["actions"][0, 0].tolist() == [7]
