@@ -25,6 +25,9 @@ from rlbatch.results import SCHEMA, RunFolder, find_runs, run_path, storage, wri
 LOCK_WAIT_S = 5.0
 """How long a second command waits for the workers of a first one to die."""
 
+ATTEMPTS = "_attempts"
+"""Where stacks train on a cluster: a folder of the experiment's shape for each attempt at a stack."""
+
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 
 
@@ -97,7 +100,13 @@ class Experiment:
         runs |= {str(run.path.relative_to(self.path)): run for run in find_runs(self.path)}
         busy = self.locked()
         states = {path: _status(run) for path, run in sorted(runs.items())}
+        states |= {path: "partial" for path, state in states.items() if state == "planned" and self.begun(path)}
         return {path: "running" if busy and state == "partial" else state for path, state in states.items()}
+
+    def begun(self, path: str) -> bool:
+        """Tells whether a run was begun, in its place or by an attempt on a cluster."""
+        homes = (self.path, *self.path.glob(f"{ATTEMPTS}/*/*"))
+        return any(RunFolder(home / path).exists() for home in homes)
 
     def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str]) -> None:
         """Merges the runs of one command into the plan; a plan with the same runs is not added twice."""

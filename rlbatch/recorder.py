@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -139,6 +140,20 @@ def verify(folder: RunFolder, mark: Mapping[str, Any]) -> bool:
             return hashlib.sha256(file.read(mark["bytes"])).hexdigest() == str(mark["sha256"])
     except OSError:
         return False
+
+
+def inherit(folder: RunFolder, source: RunFolder, *, rows: bool) -> None:
+    """Copies what another folder holds of an unfinished run, or without `rows` only how often it was attempted.
+
+    What the folder held before is removed; the other folder stays as it is.
+    """
+    with storage(folder.path):
+        _clear(folder)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if rows:
+            for path in (source.metrics_path, *source.path.glob("events.out.tfevents.*")):
+                shutil.copyfile(path, folder.path / path.name)
+        write_bytes(folder.config_path, source.config_path.read_bytes())
 
 
 def record_crash(folder: RunFolder, config: RunConfig, outcome: str, reason: str, evidence: str) -> dict[str, Any]:

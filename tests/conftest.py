@@ -31,14 +31,14 @@ def _one_thread() -> None:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains in this process instead of a worker's, and measures no costs: loading torch again would cost seconds."""
-    from rlbatch.launch import local, worker
+    from rlbatch.launch import job, local, worker
 
     def train(jobs: Any, report: Any, resources: Any, *, logs: Path, lock: int) -> None:
         (logs / jobs[0].config.run_id).mkdir(parents=True, exist_ok=True)
-        stacks = local.stacks_of(jobs, resources)
+        stacks = job.stacks_of(jobs, resources)
         left = [index for stack in stacks for index in stack]
-        job = local.worker_job([jobs[i] for i in left], [len(stack) for stack in stacks], lock, resources)
-        worker.work(job, lambda message: report(local.renumbered(message, left)), lambda: False)
+        told = job.worker_job([jobs[i] for i in left], [len(stack) for stack in stacks], lock, resources)
+        worker.work(told, lambda message: report(job.renumbered(message, left)), lambda: False)
 
     monkeypatch.setattr(local, "train", train)
     monkeypatch.setattr(importlib.import_module("rlbatch.launch.execute"), "calibrate", lambda *_, **__: None)

@@ -121,7 +121,7 @@ def command(**given: Any) -> int:
     rlbatch bench --env Pendulum-v1 --batch 256 --width 2^0..2^5
     """  # noqa: D301 - click reads the \b
     from rlbatch.launch import Interrupted, bench
-    from rlbatch.launch.execute import check_device
+    from rlbatch.launch.machine import check_device
 
     modules, configs, widths = _plan(given)
     check_device(given["device"])

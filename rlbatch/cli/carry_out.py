@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from rlbatch.errors import InputError
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import Interrupted, execute
 from rlbatch.launch.api import Resources
+from rlbatch.launch.cluster import cluster_of
 from rlbatch.launch.execute import left_to_do
 from rlbatch.launch.task import Task
 from rlbatch.results import GOOD_OUTCOMES
@@ -24,6 +25,14 @@ _STACKED_OPTIONS = {
     "--checkpoint-every": "checkpoint_s",
 }
 """Options that only the engine stacked can use."""
+
+
+def plan_and_carry_out(plan: Callable[[Mapping[str, Any]], Task], given: Mapping[str, Any]) -> int:
+    """Has a command's words turned into a task and carries it out, here or on a cluster; returns the exit code."""
+    cluster = cluster_of(given["launcher"], given["ray_address"], no_auth_ok=given["ray_no_auth_ok"])
+    with contextlib.closing(cluster) if cluster is not None else contextlib.nullcontext():
+        told = {**given, "cluster": cluster}
+        return carry_out(plan(told), told)
 
 
 def carry_out(task: Task, given: Mapping[str, Any]) -> int:
@@ -49,6 +58,7 @@ def carry_out(task: Task, given: Mapping[str, Any]) -> int:
                 argv=["rlbatch", *click.get_current_context().obj],
                 declared=task.file.declared() if task.file is not None else None,
                 checked=True,
+                cluster=given["cluster"],
                 **resources,
             )
     except Interrupted as stop:

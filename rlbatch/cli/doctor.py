@@ -13,7 +13,7 @@ from rlbatch.cli.output import echo_json
 def command(as_json: bool) -> None:
     """Check versions, devices and what is missing for which environments, with the command that installs it."""
     from rlbatch.environments import INSTALL, installed, listed
-    from rlbatch.launch.execute import probe_devices
+    from rlbatch.launch.machine import probe_devices
     from rlbatch.launch.provenance import versions
 
     found = probe_devices()

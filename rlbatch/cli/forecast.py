@@ -9,9 +9,11 @@ from typing import Any
 
 from rlbatch.cli.output import duration, plural, size
 from rlbatch.config import RunConfig, as_dict
+from rlbatch.launch.attempts import status_of
 from rlbatch.launch.checkpoints import first_steps
 from rlbatch.launch.estimate import Estimate, estimate
-from rlbatch.launch.execute import CHECKPOINTS, default_jobs, left_to_do, stacks_here, stacks_left
+from rlbatch.launch.execute import homes_of, left_to_do, stacks_left
+from rlbatch.launch.machine import capacity, stacks_here
 from rlbatch.launch.speeds import expected_seconds, recorded_speeds
 from rlbatch.launch.task import Task
 from rlbatch.power import ALPHA, POWER, Power, power_of
@@ -50,24 +52,23 @@ def foresee(task: Task, given: Mapping[str, Any], *, with_speeds: bool) -> Forec
 
     Args:
         task: the runs and their folder.
-        given: device, stack_width, jobs, retry_failed and dry_run, as the command line has them; only with the last are
-            checkpoints read.
+        given: device, stack_width, jobs, env_workers, cluster, retry_failed and dry_run, as the command has them; only
+            with the last are checkpoints read.
         with_speeds: look into every finished run below the results folder for its speed.
     """
     configs = [run.config for run in task.planned]
     left = left_to_do(task.planned, task.experiment, given["retry_failed"])
     device, width = given["device"], given["stack_width"]
-    jobs = given["jobs"] or default_jobs(device)
-    stacks = stacks_left(task.planned, task.experiment, left, device, width, jobs)
+    there = capacity(device, given["jobs"], env_workers=given["env_workers"], cluster=given["cluster"])
+    stacks = stacks_left(task.planned, task.experiment, left, device, width, there)
     starts: list[int] = []
     if given["dry_run"]:
-        runs = [[(configs[i], task.experiment.run(configs[i])) for i in stack] for stack in stacks]
-        starts = first_steps(task.experiment.path / CHECKPOINTS, runs, device)
+        starts = first_steps(homes_of(task.experiment), [[configs[i] for i in stack] for stack in stacks], device)
     speeds = recorded_speeds(task.experiment.path.parent) if stacks and with_speeds else {}
-    seconds, unknown = expected_seconds(configs, stacks, speeds, jobs, starts)
-    cost = estimate(configs, stacks_here(configs, device, width, jobs), jobs)
-    statuses = [task.experiment.run(config).status() for config in configs]
-    return Forecast(cost, statuses, stacks, starts, jobs, seconds, unknown, _power(configs))
+    seconds, unknown = expected_seconds(configs, stacks, speeds, there.jobs, starts)
+    cost = estimate(configs, stacks_here(configs, device, width, there), there.jobs)
+    statuses = [status_of(task.experiment, config) for config in configs]
+    return Forecast(cost, statuses, stacks, starts, there.jobs, seconds, unknown, _power(configs))
 
 
 def as_json(task: Task, forecast: Forecast) -> dict[str, Any]:

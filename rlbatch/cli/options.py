@@ -168,6 +168,27 @@ resource_options = together(
         help="auto: a GPU for image observations, else the CPU.",
     ),
     option(
+        "--launcher",
+        default="local",
+        show_default=True,
+        type=word("local", "ray"),
+        metavar="local|ray",
+        group="Resources",
+        help="local: processes on this machine. ray: tasks on a Ray cluster.",
+    ),
+    option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        group="Resources",
+        help="Head of the Ray cluster, or auto for the one that runs here.  [default: one of its own]",
+    ),
+    option(
+        "--ray-no-auth-ok",
+        is_flag=True,
+        group="Resources",
+        help="Use a Ray cluster that asks for no token, where whoever reaches it can run code.",
+    ),
+    option(
         "--checkpoint-every",
         "checkpoint_s",
         type=integer(Integer(1, 86_400)),

@@ -45,9 +45,9 @@ def command(**given: Any) -> int:
     rlbatch run experiments/quickstart.yaml --dry-run
     rlbatch run quickstart
     """  # noqa: D301 - click reads the \b
-    from rlbatch.cli.carry_out import carry_out  # loads gymnasium, which help does not need
+    from rlbatch.cli.carry_out import plan_and_carry_out  # loads gymnasium, which help does not need
 
-    return carry_out(_plan(given), given)
+    return plan_and_carry_out(_plan, given)
 
 
 def _plan(given: Mapping[str, Any]) -> Task:
@@ -62,7 +62,15 @@ def _plan(given: Mapping[str, Any]) -> Task:
     planned = only(task.planned, given["only"])
     check_stacked(given, planned)
     try:
-        check(planned, task.experiment, given["device"], given["stack_width"], given["jobs"])
+        check(
+            planned,
+            task.experiment,
+            given["device"],
+            given["stack_width"],
+            given["jobs"],
+            env_workers=given["env_workers"],
+            cluster=given["cluster"],
+        )
     except InputError as error:
         if task.file is not None:
             relocate(error, task.file.document, {})

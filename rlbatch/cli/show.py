@@ -42,6 +42,8 @@ def _show_plan(given: dict[str, Any]) -> None:
         "device": "auto",
         "stack_width": None,
         "jobs": None,
+        "env_workers": 0,
+        "cluster": None,
         "retry_failed": False,
         "dry_run": True,
         "verbose": False,

@@ -81,9 +81,9 @@ def command(**given: Any) -> int:
     rlbatch train --env CartPole-v1 --batch 256
     rlbatch train --env Pendulum-v1 --batch 32,64,128,256 --seeds 5
     """  # noqa: D301 - click reads the \b
-    from rlbatch.cli.carry_out import carry_out  # loads gymnasium, which help does not need
+    from rlbatch.cli.carry_out import plan_and_carry_out  # loads gymnasium, which help does not need
 
-    return carry_out(_plan(given), given)
+    return plan_and_carry_out(_plan, given)
 
 
 def _plan(given: Mapping[str, Any]) -> Task:
@@ -101,5 +101,13 @@ def _plan(given: Mapping[str, Any]) -> Task:
     with told_by_option(request):
         task = task_of_request(request, list(modules), given["out"], given["name"])
         check_stacked(given, task.planned)
-        check(task.planned, task.experiment, given["device"], given["stack_width"], given["jobs"])
+        check(
+            task.planned,
+            task.experiment,
+            given["device"],
+            given["stack_width"],
+            given["jobs"],
+            env_workers=given["env_workers"],
+            cluster=given["cluster"],
+        )
     return task

@@ -26,6 +26,9 @@ class Resources(TypedDict, total=False):
         jobs: stacks that train at a time; one per core by default.
         stack_width: runs that train as one program, at most.
         env_workers: processes that step the environments of a stack.
+        launcher: local for processes on this machine, ray for tasks on a Ray cluster.
+        ray_address: host:port of the cluster's head, or auto; a cluster is started here by default.
+        ray_no_auth_ok: use a cluster that asks for no token.
         checkpoint_s: seconds of training between two checkpoints of a stack.
         retry_failed: train failed runs again; diverged ones stay.
         calibration: measure first what is missing in cost.json and references.json, where there are several runs; yes
@@ -36,6 +39,9 @@ class Resources(TypedDict, total=False):
     jobs: int | None
     stack_width: int | None
     env_workers: int
+    launcher: str
+    ray_address: str | None
+    ray_no_auth_ok: bool
     checkpoint_s: float
     retry_failed: bool
     calibration: bool

@@ -19,7 +19,7 @@ from rlbatch.errors import InputError
 from rlbatch.grid import Request, expand
 from rlbatch.launch import measuring
 from rlbatch.launch.estimate import replay_bytes
-from rlbatch.launch.execute import free_memory
+from rlbatch.launch.machine import free_memory
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder
 from rlbatch.rows import Row

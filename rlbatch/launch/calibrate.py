@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -71,7 +71,7 @@ def calibrate(
         report: is told {"type": "measuring", "done", "of"} and {"type": "note", "text"}.
         device: as asked.
         modules: to be imported; the command line named them.
-        gpu: its name, where the runs train on one.
+        gpu: its name, where the runs train on one of this machine; without it, no costs of a GPU are measured.
 
     Raises:
         Interrupted: a signal ended the command.
@@ -83,6 +83,9 @@ def calibrate(
     try:
         books = _Books(experiment, here)
         missing = books.missing(configs)
+        if missing.costs and name != "cpu" and gpu is None:  # a cluster's nodes may have one
+            _note(report, f"there is no {name} on this machine, so no costs are measured")
+            missing = replace(missing, costs=())
         if missing:
             job = {
                 "references": [as_dict(config) for config in missing.references],

@@ -6,31 +6,24 @@ alone. The folder is locked against other commands meanwhile.
 
 from __future__ import annotations
 
-import functools
-import json
-import os
-import subprocess
-import sys
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import psutil
-
-from rlbatch.config import RunConfig
-from rlbatch.errors import InputError, RefusedError, TemporaryError
+from rlbatch.errors import RefusedError, TemporaryError
 from rlbatch.experiment import Declared, Experiment
 from rlbatch.grid import PlannedRun
-from rlbatch.launch import checkpoints, local
+from rlbatch.launch import attempts, checkpoints, local, remote
 from rlbatch.launch.calibrate import calibrate
-from rlbatch.launch.estimate import replay_bytes
-from rlbatch.launch.plan import plan_stacks
+from rlbatch.launch.cluster import Cluster, cluster_of
+from rlbatch.launch.job import Job, Resources, renumbered, stacks_of
+from rlbatch.launch.machine import capacity, check_device, check_memory, gpu_name
+from rlbatch.launch.plan import Capacity
 from rlbatch.launch.provenance import file_hash, provenance, without_secrets
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
 from rlbatch.training.checkpoint import INTERVAL_S
-
-CHECKPOINTS = "_checkpoints"
-"""Where an experiment keeps the checkpoints of its stacks while they train."""
 
 Report = Callable[[dict[str, Any]], None]
 """Takes one progress message: {"type": "started" | "train" | "eval" | "finished", "run": index, ...} of one run, or
@@ -71,6 +64,10 @@ def execute(
     retry_failed: bool = False,
     checkpoint_s: float = INTERVAL_S,
     calibration: bool = False,
+    launcher: str = "local",
+    ray_address: str | None = None,
+    ray_no_auth_ok: bool = False,
+    cluster: Cluster | None = None,
     argv: Sequence[str] = (),
     declared: Declared | None = None,
     checked: bool = False,
@@ -85,10 +82,14 @@ def execute(
         modules: to be imported by the workers; the command line named them.
         stack_width: most runs that train as one program; None to let the planner choose.
         env_workers: processes that step the environments of a stack; 0 for none.
-        jobs: stacks that train at a time; None for `default_jobs`.
+        jobs: stacks that train at a time; None for `default_jobs`, or as many as a cluster has room for.
         retry_failed: train failed runs again (never diverged ones).
         checkpoint_s: seconds of training between two checkpoints of a stack.
-        calibration: measure first what is missing in cost.json and references.json; see `calibrate`.
+        calibration: measure first, on this machine, what is missing in cost.json and references.json; see `calibrate`.
+        launcher: local for processes on this machine, ray for tasks on a Ray cluster.
+        ray_address: as asked; see `cluster_of`.
+        ray_no_auth_ok: use a cluster that asks for no token.
+        cluster: the one these three name, if the caller has made it for `check`; it is closed at the end.
         argv: the command, for the record.
         declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
         checked: whether the caller has just called `check`, which reads every run folder.
@@ -98,57 +99,64 @@ def execute(
         BusyError, TemporaryError: another command works in the folder; the disk is full.
         Interrupted: a signal ended the command; what was done is kept.
     """
-    if not checked:
-        check(planned, experiment, device, stack_width, jobs)
-    argv = without_secrets(argv)
-    with experiment.lock() as lock:
-        if declared is None:
-            experiment.add_plan([run.config for run in planned], argv)
-        else:
-            experiment.replace_plan(declared, argv)
-        todo = left_to_do(planned, experiment, retry_failed)
-        kept = experiment.path / CHECKPOINTS
-        if calibration and (todo or not experiment.cost_path.exists()):
-            configs = [run.config for run in planned]
-            calibrate(configs, experiment, report, device=device, modules=modules, gpu=_gpu_name(device))
-        if todo:
-            made = provenance(argv, modules)
-            local.train(
-                [_job(planned[i], experiment, made) for i in todo],
-                lambda message: report(local.renumbered(message, todo)),
-                local.Resources(
+    cluster = cluster or cluster_of(launcher, ray_address, no_auth_ok=ray_no_auth_ok)
+    with contextlib.closing(cluster) if cluster else contextlib.nullcontext():
+        if not checked:
+            check(planned, experiment, device, stack_width, jobs, env_workers=env_workers, cluster=cluster)
+        argv = without_secrets(argv)
+        with experiment.lock() as lock:
+            if declared is None:
+                experiment.add_plan([run.config for run in planned], argv)
+            else:
+                experiment.replace_plan(declared, argv)
+            attempts.salvage(experiment, [run.config for run in planned])
+            todo = left_to_do(planned, experiment, retry_failed)
+            if calibration and (todo or not experiment.cost_path.exists()):
+                configs = [run.config for run in planned]
+                calibrate(configs, experiment, report, device=device, modules=modules, gpu=gpu_name(device))
+            if todo:
+                there = capacity(device, jobs, env_workers=env_workers, cluster=cluster)
+                resources = Resources(
                     device=device,
                     modules=tuple(modules),
                     stack_width=stack_width,
                     env_workers=env_workers,
-                    memory=free_memory(device),
-                    jobs=jobs or default_jobs(device),
-                    checkpoints=kept,
+                    memory=there.memory,
+                    jobs=there.jobs,
+                    homes=homes_of(experiment),
                     checkpoint_s=checkpoint_s,
-                ),
-                logs=experiment.path / "_logs",
-                lock=lock,
-            )
-        checkpoints.sweep(kept, experiment)
+                )
+                made = provenance(argv, modules)
+                left = [_job(planned[i], experiment, made) for i in todo]
+                _train(left, lambda message: report(renumbered(message, todo)), resources, experiment, lock, cluster)
+            checkpoints.sweep(experiment)
+            attempts.sweep_attempts(experiment)
     return [_outcome(experiment.run(run.config), run, i in todo, modules) for i, run in enumerate(planned)]
+
+
+def _train(
+    jobs: Sequence[Job],
+    report: Report,
+    resources: Resources,
+    experiment: Experiment,
+    lock: int,
+    cluster: Cluster | None,
+) -> None:
+    """Has the launcher that was asked for train the jobs."""
+    if cluster is None:
+        local.train(jobs, report, resources, logs=experiment.path / "_logs", lock=lock)
+    else:
+        remote.train(jobs, report, resources, cluster=cluster, experiment=experiment.path)
 
 
 def left_to_do(planned: Sequence[PlannedRun], experiment: Experiment, retry_failed: bool) -> list[int]:
     """Returns the indices of the runs that `execute` would train."""
-    results = [experiment.run(run.config).result() for run in planned]
+    results = [attempts.result_of(experiment, run.config) for run in planned]
     return [
         index
         for index, result in enumerate(results)
         if result is None or (retry_failed and result["outcome"] not in GOOD_OUTCOMES)
     ]
-
-
-def stacks_here(
-    configs: Sequence[RunConfig], device: str, stack_width: int | None, jobs: int | None = None
-) -> list[list[int]]:
-    """Returns which of the runs train together on this machine: `plan_stacks` with its memory and cores."""
-    workers = jobs or default_jobs(device)
-    return plan_stacks(configs, width=stack_width, memory=free_memory(device), device=device, jobs=workers)
 
 
 def stacks_left(
@@ -157,7 +165,7 @@ def stacks_left(
     left: Sequence[int],
     device: str,
     stack_width: int | None,
-    jobs: int | None = None,
+    there: Capacity,
 ) -> list[list[int]]:
     """Returns which of the runs that are left to do train together, as `execute` has it: those that go on as they were.
 
@@ -167,22 +175,13 @@ def stacks_left(
         left: from `left_to_do`: indices of `planned`, as those that are returned.
         device: as asked.
         stack_width: most runs of a stack; None to let the planner choose.
-        jobs: stacks that train at a time; None for `default_jobs`.
+        there: with what they train; from `capacity`.
     """
-    resources = local.Resources(
-        device=device,
-        stack_width=stack_width,
-        memory=free_memory(device),
-        jobs=jobs or default_jobs(device),
-        checkpoints=experiment.path / CHECKPOINTS,
+    resources = Resources(
+        device=device, stack_width=stack_width, memory=there.memory, jobs=there.jobs, homes=homes_of(experiment)
     )
-    stacks = local.stacks_of([_job(planned[index], experiment, {}) for index in left], resources)
+    stacks = stacks_of([_job(planned[index], experiment, {}) for index in left], resources)
     return [[left[place] for place in stack] for stack in stacks]
-
-
-def default_jobs(device: str) -> int:
-    """Returns how many stacks train at a time: one for each core that this process may use, one on a GPU."""
-    return 1 if device.startswith("cuda") else len(os.sched_getaffinity(0))
 
 
 def check(
@@ -191,17 +190,23 @@ def check(
     device: str = "auto",
     stack_width: int | None = None,
     jobs: int | None = None,
+    *,
+    env_workers: int = 0,
+    cluster: Cluster | None = None,
 ) -> None:
-    """Raises what `execute` would raise before it writes anything.
+    """Raises what `execute` would raise before it writes anything; connects to the cluster, if there is one.
 
     Raises:
-        InputError: the folder or the device cannot be used, or memory does not suffice.
+        InputError: the folder, the device or the cluster cannot be used, or memory does not suffice.
         RefusedError: a run folder there was tampered with or is of another version, or a run is half done on another
             kind of device.
     """
     experiment.check_usable()
-    check_device(device)
-    check_memory([run.config for run in planned], device, stack_width, jobs)
+    check_device(device, cluster)
+    if cluster is not None:
+        cluster.connect()
+    there = capacity(device, jobs, env_workers=env_workers, cluster=cluster)
+    check_memory([run.config for run in planned], device, stack_width, there)
     runs = [(run.config, experiment.run(run.config)) for run in planned]
     root, arms = experiment.path.resolve(), {folder.path.parent for _, folder in runs}
     outside = {arm for arm in arms if not arm.resolve().is_relative_to(root)}
@@ -209,72 +214,12 @@ def check(
         if folder.path.is_symlink() or folder.path.parent in outside:
             raise RefusedError(str(folder.path), "leads out of the experiment's folder")
         _check_same(folder, run)
-    checkpoints.refuse_other_device(experiment.path / CHECKPOINTS, runs, device)
+    checkpoints.refuse_other_device(homes_of(experiment), runs, device)
 
 
-def check_device(asked: str) -> None:
-    """Raises InputError unless the device exists. A GPU is looked for in a process of its own, which loads torch."""
-    if asked in ("auto", "cpu"):
-        return
-    kind, _, index = asked.partition(":")
-    if kind != "cuda" or (":" in asked and not (index.isascii() and index.isdigit())):
-        raise InputError("--device", f"{asked!r} is not a device", "allowed: auto, cpu, cuda, cuda:0, cuda:1, ...")
-    found = probe_devices()
-    names = [device["device"] for device in found["devices"]]
-    if ("cuda:0" if asked == "cuda" else asked) not in names:
-        raise InputError("--device", f"{asked} is not available here", f"available: {', '.join(names)}")
-
-
-@functools.cache
-def probe_devices() -> dict[str, Any]:
-    """Returns {"torch", "cuda", "devices"} as a process of its own sees them; raises InputError if torch is broken."""
-    command = [sys.executable, "-P", "-m", "rlbatch.training.devices"]
-    output = subprocess.run(command, capture_output=True, check=False, text=True, timeout=120)
-    if output.returncode != 0:
-        reason = (output.stderr.strip() or "no reason given").splitlines()[-1]
-        raise InputError("torch", f"cannot be loaded: {reason}", "install it again")
-    return dict(json.loads(output.stdout))
-
-
-def free_memory(device: str) -> int:
-    """Returns the bytes that replays on a device can have: of a GPU all, of the main memory what is free now."""
-    if not device.startswith("cuda"):
-        return int(psutil.virtual_memory().available)
-    name = "cuda:0" if device == "cuda" else device
-    return next(int(known["memory_mb"]) * 2**20 for known in probe_devices()["devices"] if known["device"] == name)
-
-
-def _gpu_name(device: str) -> str | None:
-    """Returns what the asked GPU is called, or None for the CPU."""
-    name = "cuda:0" if device == "cuda" else device
-    if not name.startswith("cuda"):
-        return None
-    return next(str(known["name"]) for known in probe_devices()["devices"] if known["device"] == name)
-
-
-def check_memory(
-    configs: Sequence[RunConfig], device: str = "auto", stack_width: int | None = None, jobs: int | None = None
-) -> None:
-    """Raises InputError if the replays of the stacks that train at a time do not fit into memory.
-
-    The engine sb3 keeps replays in main memory, wherever it trains.
-    """
-    memory, workers = free_memory(device), jobs or default_jobs(device)
-    needed: dict[str, list[int]] = {"stacked": [], "sb3": []}
-    for stack in plan_stacks(configs, width=stack_width, memory=memory, device=device, jobs=workers):
-        needed[configs[stack[0]].engine].append(sum(replay_bytes(configs[index]) for index in stack))
-    for engine, sizes in needed.items():
-        free = memory if engine == "stacked" else free_memory("cpu")
-        largest = sorted(sizes, reverse=True)[:workers]
-        if sum(largest) > free:
-            first = next(config for config in configs if config.engine == engine)
-            others = "" if len(largest) == 1 else f" ({len(largest)} stacks train at a time)"
-            raise InputError(
-                "buffer_size",
-                f"replays of {first.buffer_size:,} transitions need {sum(largest) / 1e9:.1f} GB{others}, "
-                f"{free / 1e9:.1f} GB are free",
-                "--set buffer_size=N with a smaller N" + ("" if len(largest) == 1 else ", or --jobs 1"),
-            )
+def homes_of(experiment: Experiment) -> tuple[Path, ...]:
+    """Returns the folders in which runs may be half done: the experiment's own, and its attempts' on clusters."""
+    return (experiment.path, *attempts.attempts_in(experiment.path))
 
 
 def _check_same(folder: RunFolder, run: PlannedRun) -> None:
@@ -291,14 +236,14 @@ def _check_same(folder: RunFolder, run: PlannedRun) -> None:
         raise RefusedError(where, "holds another run", "use another --name")
 
 
-def _job(run: PlannedRun, experiment: Experiment, made: dict[str, Any]) -> local.Job:
+def _job(run: PlannedRun, experiment: Experiment, made: dict[str, Any]) -> Job:
     beside = {
         "origins": run.origins,
         "preset_source": run.preset_source,
         "notes": run.notes,
         "provenance": made,
     }
-    return local.Job(run.config, experiment.run(run.config), beside)
+    return Job(run.config, experiment.run(run.config), beside)
 
 
 def _outcome(folder: RunFolder, run: PlannedRun, new: bool, modules: Sequence[str]) -> Outcome:

@@ -21,7 +21,7 @@ from typing import Any
 
 from rlbatch.environments import import_module
 from rlbatch.errors import RlbatchError
-from rlbatch.launch.local import Interrupted
+from rlbatch.launch.crew import Interrupted
 
 Report = Callable[[dict[str, Any]], None]
 _GRACE_S = 10.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rlbatch.config import LABEL, SETTINGS, RunConfig, as_dict
 from rlbatch.launch.cost import makespan, stack_seconds
@@ -19,6 +20,20 @@ _ABOUT_AS_LONG = 0.9
 
 _STATIC = [name for name, setting in SETTINGS.items() if not setting.stackable and setting.role != LABEL]
 """Settings in which all runs of a stack agree."""
+
+
+class Capacity(NamedTuple):
+    """What there is to train with.
+
+    Attributes:
+        jobs: stacks that train at a time.
+        memory: bytes that replays on the device can have together; None if that is not known.
+        main: the same of main memory, where the engine sb3 keeps its replays.
+    """
+
+    jobs: int
+    memory: int | None
+    main: int
 
 
 def plan_stacks(

@@ -14,6 +14,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from rlbatch.launch.job import Job
+from rlbatch.results import RunFolder
+
 NO_MEMORY = 77
 """Exit code of a worker whose runs do not fit into memory together."""
 _GRACE_S = 30.0
@@ -24,16 +27,19 @@ class Worker:
 
     Args:
         folder: where it works, with its log.
-        lock: descriptor of the experiment's lock, which it inherits.
+        lock: descriptor of the experiment's lock, which it inherits; None far from the experiment's driver.
         inbox: gets (worker, message) for everything it says, and (worker, None) when it has ended.
 
     Attributes:
         log: what it and its environments print.
         heard: monotonic seconds when it last said something.
         hung: whether it was killed because it said nothing for too long.
+        lost: whether it ended with its machine, which its driver would not live to see.
     """
 
-    def __init__(self, folder: Path, lock: int, inbox: SimpleQueue[tuple[Worker, dict[str, Any] | None]]) -> None:
+    lost = False
+
+    def __init__(self, folder: Path, lock: int | None, inbox: SimpleQueue[tuple[Any, dict[str, Any] | None]]) -> None:
         self.log = folder / "worker.log"
         self.heard, self.hung = time.monotonic(), False
         self._kills = _memory_kills()
@@ -46,7 +52,7 @@ class Worker:
                 cwd=folder,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
                 text=True,
-                pass_fds=[lock],
+                pass_fds=[] if lock is None else [lock],
                 start_new_session=True,  # a Ctrl-C in the terminal reaches the driver alone
             )
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
@@ -85,7 +91,15 @@ class Worker:
         killed = self.process.returncode == -signal.SIGKILL and not self.hung
         return self.process.returncode == NO_MEMORY or (killed and _memory_kills() > self._kills)
 
-    def _listen(self, inbox: SimpleQueue[tuple[Worker, dict[str, Any] | None]]) -> None:
+    def folder_of(self, job: Job) -> RunFolder:
+        """Returns where it keeps the record of a run in training: where it belongs."""
+        return job.folder
+
+    def deliver(self, _job: Job) -> dict[str, Any] | None:
+        """Brings nothing: records are written where they belong."""
+        return None
+
+    def _listen(self, inbox: SimpleQueue[tuple[Any, dict[str, Any] | None]]) -> None:
         for line in self.process.stdout or ():
             self.heard = time.monotonic()
             with contextlib.suppress(json.JSONDecodeError):  # cut by a kill

@@ -22,7 +22,7 @@ from typing import Any
 from rlbatch.config import from_dict
 from rlbatch.environments import describe, image_observations, import_module
 from rlbatch.errors import RlbatchError
-from rlbatch.launch.checkpoints import Start, choose, stack_folder
+from rlbatch.launch.checkpoints import CHECKPOINTS, Start, choose, stack_folder, take_over
 from rlbatch.launch.process import NO_MEMORY
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder
@@ -43,7 +43,8 @@ def main() -> None:
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
     # a process that an environment forks must neither keep the driver waiting nor hold the experiment's lock
-    os.register_at_fork(after_in_child=partial(_close, messages.fileno(), job["lock"]))
+    held = [messages.fileno(), *([] if job["lock"] is None else [job["lock"]])]
+    os.register_at_fork(after_in_child=partial(_close, *held))
     stop = threading.Event()
     threading.Thread(target=_listen, args=(stop,), daemon=True).start()
 
@@ -67,7 +68,7 @@ def work(job: dict[str, Any], send: Send, stopping: Callable[[], bool]) -> None:
     """Trains the stacks of a job, one after the other.
 
     Args:
-        job: what `local.worker_job` returns: paths are absolute, and modules are found as the driver found them.
+        job: what `job.worker_job` returns: paths are absolute, and modules are found as the driver found them.
         send: takes one progress message.
         stopping: tells whether to stop at the next vector step.
     """
@@ -135,12 +136,12 @@ class _Clerk:
 
     def begin(self) -> None:
         """Opens the record of every run, at its checkpoint if there is one: whatever happens next, they have begun."""
-        start = Start()
-        if self._job["checkpoints"] is not None and self.configs[0].engine == "stacked":
-            root, run_ids = Path(self._job["checkpoints"]), [config.run_id for config in self.configs]
-            start = choose(root, run_ids, [RunFolder(Path(run["folder"])) for run in self._asked], self.device)
+        start, homes = Start(), [Path(home) for home in self._job["homes"]]
+        if homes and self.configs[0].engine == "stacked":
+            run_ids = [config.run_id for config in self.configs]
+            start = choose(homes, self.configs, self.device)
             self.checkpoints = Checkpoints(
-                stack_folder(root, run_ids),
+                stack_folder(homes[0] / CHECKPOINTS, run_ids),
                 device=self.device,
                 interval_s=self._job["checkpoint_s"],
                 mark=lambda run_id: self._recorders[run_ids.index(run_id)].mark(),
@@ -151,6 +152,8 @@ class _Clerk:
         for note in start.notes:
             _log(note)
         self._start = start
+        for asked, config in zip(self._asked, self.configs, strict=True):
+            take_over(config, RunFolder(Path(asked["folder"])), start, homes)
         self.commit(range(len(self.configs)), 0 if start.kept is None else start.kept.manifest["timesteps"])
 
     def emit(self, run: int, report: Row | Ending) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import unicodedata
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from rlbatch.cli import main
 from rlbatch.config import SETTINGS
-from rlbatch.launch import local
+from rlbatch.launch import local, machine
 
 Call = Callable[..., Any]
 Tree = Callable[[], dict[str, Any]]
@@ -24,7 +23,6 @@ Tree = Callable[[], dict[str, Any]]
 CARTPOLE = ("train", "--env", "CartPole-v1")
 PENDULUM = ("train", "--env", "Pendulum-v1")
 SPACED = ("train", "--env", "Probe/Spaced-v0", "--env-kwargs")
-EXECUTE = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
 ESCAPE = "\x1b[31mred"
 LONG = "x" * 5000
 
@@ -620,7 +618,7 @@ def test_with_json_an_error_is_one_object_on_stderr(
 def test_a_device_that_is_not_there_is_never_replaced_by_the_cpu(
     device: str, rlbatch: Call, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(EXECUTE, "probe_devices", lambda: {"devices": [{"device": "cpu"}]})
+    monkeypatch.setattr(machine, "probe_devices", lambda: {"devices": [{"device": "cpu"}]})
     code, out, err = rlbatch(*CARTPOLE, "--device", device)
     check_line(err, ("--device", f"{device} is not available here; available: cpu"))
     assert (code, out, tree()) == (2, "", {})
@@ -632,7 +630,7 @@ def test_a_replay_that_does_not_fit_names_the_gigabytes(
     class Memory:
         available = 10**9
 
-    monkeypatch.setattr(EXECUTE.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", Memory)
     code, out, err = rlbatch(*CARTPOLE, "--set", "buffer_size=100000000", "--steps", "100000000")
     check_line(err, ("buffer_size", "100,000,000 transitions", "4.4 GB, 1.0 GB are free", "--set buffer_size=N"))
     assert (code, out, tree()) == (2, "", {})

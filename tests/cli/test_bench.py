@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -18,10 +17,9 @@ import pytest
 
 from rlbatch.errors import RlbatchError
 from rlbatch.grid import Request
-from rlbatch.launch import Interrupted, bench
+from rlbatch.launch import Interrupted, bench, machine
 
 Call = Callable[..., Any]
-EXECUTE = importlib.import_module("rlbatch.launch.execute")  # the package has a function of this name
 TINY = (
     *("--seconds", "0.02", "--repeats", "2", "--batch", "16,32", "--width", "1,2", "--device", "cpu"),
     *("--set", "net_arch=[8]", "--set", "n_eval_episodes=2", "--set", "learning_starts=64"),
@@ -196,7 +194,7 @@ def test_bad_input_is_one_line_and_exit_2(
 
 
 def test_a_missing_gpu_and_too_little_memory_are_bad_input(rlbatch: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EXECUTE, "probe_devices", lambda: {"devices": [{"device": "cpu"}]})
+    monkeypatch.setattr(machine, "probe_devices", lambda: {"devices": [{"device": "cpu"}]})
     code, out, err = rlbatch("bench", "--device", "cuda")
     assert (code, out, err) == (2, "", "rlbatch: error: --device: cuda is not available here; available: cpu\n")
     monkeypatch.setattr(bench, "free_memory", lambda device: 10**6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from rlbatch import __version__, presets
 from rlbatch.cli import tensorboard
 from rlbatch.config import RunConfig
 from rlbatch.environments import listed
+from rlbatch.launch import machine
 from rlbatch.results import RunFolder, run_record, write_json
 
 Call = Callable[..., Any]
@@ -419,7 +419,7 @@ def test_doctor_says_why_there_is_no_gpu(rlbatch: Call, monkeypatch: pytest.Monk
     cpu = {"device": "cpu", "name": "a processor", "memory_mb": None}
     gpu = {"device": "cuda:0", "name": "a card", "memory_mb": 16_000}
     found = {"torch": "2", "cuda": None, "devices": [cpu]}
-    monkeypatch.setattr(importlib.import_module("rlbatch.launch.execute"), "probe_devices", lambda: found)
+    monkeypatch.setattr(machine, "probe_devices", lambda: found)
     monkeypatch.setattr("rlbatch.environments.installed", lambda family: family != "box2d")
     out = rlbatch("doctor").out
     assert "no GPU: torch is a CPU build" in out

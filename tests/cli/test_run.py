@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from rlbatch.cli import experiments
-from rlbatch.launch import local, worker
+from rlbatch.launch import Interrupted, job, local, worker
 from rlbatch.results import write_json
 
 Call = Callable[..., Any]
@@ -107,7 +107,7 @@ def test_a_file_that_grew_keeps_its_runs_and_what_it_lost_is_outside_the_plan(ru
 def test_dry_run_and_show_tell_the_same_write_nothing_and_need_no_torch(
     run: Call, rlbatch: Call, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlbatch.cli.forecast.default_jobs", lambda device: 1)
+    monkeypatch.setattr("rlbatch.launch.machine.default_jobs", lambda device: 1)
     foretold = told(run, "--dry-run")
     before = tree()
     assert list(before) == ["small.yaml"]
@@ -140,7 +140,7 @@ def test_what_the_seeds_can_tell_is_said_of_each_environment_with_several_arms(r
 
 
 def test_the_expected_time_follows_from_finished_runs(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlbatch.cli.forecast.default_jobs", lambda device: 1)
+    monkeypatch.setattr("rlbatch.launch.machine.default_jobs", lambda device: 1)
     run("--only", "env_id=CartPole-v1", "--only", "seed=0")
     for result in FOLDER.rglob("result.json"):
         write_json(result, json.loads(result.read_text()) | {"seconds": 50.0})  # 4 env steps per second
@@ -161,8 +161,8 @@ def test_the_plan_says_which_stacks_go_on_and_from_where(
             nonlocal reached
             reached = message.get("timesteps", 0)
 
-        worker.work(local.worker_job(jobs, [len(jobs)], 0, resources), send, lambda: reached >= 100)
-        raise local.Interrupted(signal.SIGINT)
+        worker.work(job.worker_job(jobs, [len(jobs)], 0, resources), send, lambda: reached >= 100)
+        raise Interrupted(signal.SIGINT)
 
     few = {"envs": "[CartPole-v1]", "overrides": "{}", "batch_size": "[16, 32]", "seeds": "3"}
     with monkeypatch.context() as patch:

@@ -14,6 +14,7 @@ import yaml
 from engines import ENGINE
 
 from rlbatch.launch import local
+from rlbatch.launch.job import Resources
 
 Call = Callable[..., Any]
 Tree = Callable[[], dict[str, Any]]
@@ -232,9 +233,9 @@ def test_dry_run_foretells_the_stacks_of_what_is_left(finished: Path, train: Cal
 def test_stack_width_and_workers_reach_the_workers_and_no_id(
     train: Call, monkeypatch: pytest.MonkeyPatch, tree: Tree
 ) -> None:
-    asked: list[local.Resources] = []
+    asked: list[Resources] = []
 
-    def see(jobs: Any, report: Any, resources: local.Resources, **_: Any) -> None:
+    def see(jobs: Any, report: Any, resources: Resources, **_: Any) -> None:
         asked.append(resources)
         raise ZeroDivisionError  # instead of training
 

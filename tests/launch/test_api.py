@@ -17,7 +17,7 @@ from rlbatch.cli import main
 from rlbatch.config import SETTINGS
 from rlbatch.errors import InputError, TemporaryError
 from rlbatch.grid import Request, expand
-from rlbatch.launch import execute, local
+from rlbatch.launch import execute, job, local
 from rlbatch.launch.api import Resources
 from rlbatch.training.checkpoint import INTERVAL_S
 
@@ -76,9 +76,9 @@ def test_costs_are_measured_first_unless_the_call_says_not_to(monkeypatch: pytes
 
 
 def test_resources_reach_the_stacks_by_call_and_by_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[local.Resources] = []
+    seen: list[job.Resources] = []
 
-    def train(jobs: Any, report: Any, resources: local.Resources, **_: Any) -> None:
+    def train(jobs: Any, report: Any, resources: job.Resources, **_: Any) -> None:
         seen.append(resources)
         raise TemporaryError("", "seen")
 
@@ -113,6 +113,12 @@ def test_bad_arguments_are_named() -> None:
         rlbatch.run({"name": "x", "bacth_size": [1]})
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         rlbatch.trian  # noqa: B018 - asking is the point
+    with pytest.raises(InputError, match="--launcher: 'rya' is not a launcher"):
+        rlbatch.train("CartPole-v1", launcher="rya", **TINY)
+    document = {"name": "small", "envs": "CartPole-v1", **TINY}
+    for word in ({"ray_address": "auto"}, {"ray_no_auth_ok": True}):
+        with pytest.raises(InputError, match="is of no use with the launcher local"):
+            rlbatch.run(document, **word)
     assert list(Path().iterdir()) == []
 
 

@@ -116,6 +116,14 @@ def test_entries_name_the_machine_and_another_one_is_measured_beside_them(
     assert [group[0]["device"] for group in by_machine(every)] == ["cpu", "cuda:0", "cpu"]
 
 
+def test_without_the_gpu_that_was_asked_for_random_play_alone_is_measured(experiment: Experiment, jobs: Jobs) -> None:
+    told = measure(plan("Probe/Spaced-v0"), experiment, "cuda")
+    assert [(len(job["references"]), job["costs"]) for job in jobs] == [(1, [])]
+    assert notes(told) == ["costs and score scales: there is no cuda:0 on this machine, so no costs are measured"]
+    assert read_costs(experiment.cost_path) == []
+    assert len(read_references(experiment.references_path)) == 1
+
+
 def test_a_single_run_and_the_engine_sb3_have_no_costs(experiment: Experiment, jobs: Jobs) -> None:
     assert measure(plan(sizes=(16,)), experiment) == []
     assert measure(plan(engine="sb3"), experiment) == []

@@ -15,9 +15,10 @@ from launch.kills import differences
 from rlbatch.errors import RefusedError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
-from rlbatch.launch import check, checkpoints, execute, local, worker
+from rlbatch.launch import check, checkpoints, execute, job, worker
 from rlbatch.launch.checkpoints import choose, continued, first_steps, stack_folder, sweep
 from rlbatch.launch.execute import stacks_left
+from rlbatch.launch.machine import capacity
 from rlbatch.results import RunFolder
 from rlbatch.training import checkpoint
 
@@ -48,11 +49,11 @@ class Site:
         """Trains as a worker does, each stack up to an env step."""
         self.experiment.path.mkdir(parents=True, exist_ok=True)
         self.experiment.add_plan([run.config for run in planned], [])
-        jobs = [local.Job(run.config, self.experiment.run(run.config), {"notes": run.notes}) for run in planned]
-        known = local.Resources(checkpoints=self.root, **resources)
-        stacks = local.stacks_of(jobs, known)
+        jobs = [job.Job(run.config, self.experiment.run(run.config), {"notes": run.notes}) for run in planned]
+        known = job.Resources(homes=(self.experiment.path,), **resources)
+        stacks = job.stacks_of(jobs, known)
         left = [index for stack in stacks for index in stack]
-        job = local.worker_job([jobs[i] for i in left], [len(stack) for stack in stacks], 0, known)
+        told = job.worker_job([jobs[i] for i in left], [len(stack) for stack in stacks], 0, known)
         reached = 0
 
         def send(message: dict[str, Any]) -> None:
@@ -60,14 +61,13 @@ class Site:
             self.messages.append(message)
             reached = message.get("timesteps", reached) if message["type"] == "train" else reached
 
-        worker.work(job, send, lambda: stop is not None and reached >= stop)
+        worker.work(told, send, lambda: stop is not None and reached >= stop)
 
     def runs(self, planned: Sequence[PlannedRun]) -> list[tuple[Any, RunFolder]]:
         return [(run.config, self.experiment.run(run.config)) for run in planned]
 
     def choose(self, planned: Sequence[PlannedRun], device: str = "cpu") -> checkpoints.Start:
-        folders = [self.experiment.run(run.config) for run in planned]
-        return choose(self.root, [run.config.run_id for run in planned], folders, device)
+        return choose([self.experiment.path], [run.config for run in planned], device)
 
     def kept(self) -> list[checkpoint.Kept]:
         """All checkpoints, the newest first."""
@@ -98,7 +98,7 @@ def test_a_stopped_stack_goes_on_as_it_was_and_its_record_has_no_seam(site: Site
     assert [kept.step for kept in site.kept()] == [180, 100]
     assert [status for status in site.experiment.statuses().values()] == ["partial"] * 2
     site.train(runs)
-    sweep(site.root, site.experiment)
+    sweep(site.experiment)
     assert differences(calm(runs), site.experiment.path) == []
     begun = [message["timesteps"] for message in site.messages if message["type"] == "started"]
     assert begun == [0, 0, 100, 100, 180, 180]
@@ -120,7 +120,7 @@ def test_what_came_after_the_checkpoint_is_told_once(site: Site, calm: Any) -> N
     shutil.rmtree(site.root)
     site.root.with_name("_spare").rename(site.root)
     site.train(runs)
-    sweep(site.root, site.experiment)
+    sweep(site.experiment)
     assert differences(calm(runs), site.experiment.path) == []
 
 
@@ -132,14 +132,14 @@ def test_a_stack_goes_on_without_its_finished_runs_and_in_halves(site: Site, cal
     shutil.rmtree(finished.path)
     shutil.copytree(whole / finished.path.relative_to(site.experiment.path), finished.path)
     left = [run for run in runs if run is not runs[2]]
-    assert continued(site.root, site.runs(runs)) == [[0, 1, 3]]
+    assert continued([site.experiment.path], site.runs(runs)) == [[0, 1, 3]]
     site.train(left[:2], stop=150)
     site.train(left[2:])
     assert site.choose(left[:2]).kept == site.kept()[0]
     assert len(list(site.root.iterdir())) == 2
-    assert continued(site.root, site.runs(left)) == [[0, 1]]
+    assert continued([site.experiment.path], site.runs(left)) == [[0, 1]]
     site.train(left[:2])
-    sweep(site.root, site.experiment)
+    sweep(site.experiment)
     assert differences(whole, site.experiment.path) == []
     attempts = [site.experiment.run(run.config).record()["attempt"] for run in runs]
     assert attempts == [3, 3, 1, 2]
@@ -147,9 +147,9 @@ def test_a_stack_goes_on_without_its_finished_runs_and_in_halves(site: Site, cal
 
 def test_stacks_that_go_on_come_first_and_the_others_are_planned(site: Site) -> None:
     site.train(plan((1, 2)), stop=100)
-    jobs = [local.Job(run.config, site.experiment.run(run.config), {}) for run in plan(range(5))]
-    assert local.stacks_of(jobs, local.Resources(checkpoints=site.root)) == [[1, 2], [0, 3, 4]]
-    assert local.stacks_of(jobs, local.Resources()) == [[0, 1, 2, 3, 4]]
+    jobs = [job.Job(run.config, site.experiment.run(run.config), {}) for run in plan(range(5))]
+    assert job.stacks_of(jobs, job.Resources(homes=(site.experiment.path,))) == [[1, 2], [0, 3, 4]]
+    assert job.stacks_of(jobs, job.Resources()) == [[0, 1, 2, 3, 4]]
 
 
 @pytest.mark.usefixtures("in_process")
@@ -157,9 +157,9 @@ def test_the_plan_that_is_foretold_is_the_one_that_is_carried_out(site: Site) ->
     runs = plan(range(5))
     site.train([runs[1], runs[3]], stop=100)
     site.train([runs[4]], stop=150)
-    stacks = stacks_left(runs, site.experiment, range(5), "auto", None, 1)
-    parts = [[(runs[i].config, site.experiment.run(runs[i].config)) for i in stack] for stack in stacks]
-    starts = first_steps(site.root, parts, "auto")
+    stacks = stacks_left(runs, site.experiment, range(5), "auto", None, capacity("auto", 1))
+    parts = [[runs[i].config for i in stack] for stack in stacks]
+    starts = first_steps([site.experiment.path], parts, "auto")
     assert sorted(zip(starts, stacks, strict=True)) == [(0, [0, 2]), (100, [1, 3]), (150, [4])]
     site.messages.clear()
     execute(runs, site.experiment, site.messages.append, jobs=1)
@@ -172,9 +172,9 @@ def test_a_checkpoint_that_would_not_be_used_is_not_foretold(site: Site) -> None
     for stop in (100, 150):
         site.train(runs, stop=stop)
     damage(site.kept()[0].path / "state.safetensors")
-    assert first_steps(site.root, [site.runs(runs)], "auto") == [100]
+    assert first_steps([site.experiment.path], [[run.config for run in runs]], "auto") == [100]
     damage(site.kept()[1].path / "state.safetensors")
-    assert first_steps(site.root, [site.runs(runs)], "auto") == [0]
+    assert first_steps([site.experiment.path], [[run.config for run in runs]], "auto") == [0]
 
 
 def damage(path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_zero(file: st
     assert (start.kept, start.resume, dict(start.marks), len(start.notes)) == (None, None, {}, 2)
     site.train(runs)
     assert not stack_folder(site.root, [run.config.run_id for run in runs]).exists()
-    sweep(site.root, site.experiment)
+    sweep(site.experiment)
     assert differences(calm(runs), site.experiment.path) == []
     assert site.experiment.run(runs[0].config).record()["attempts"][-1]["from"] == 0
 
@@ -223,7 +223,7 @@ def test_a_record_that_is_not_what_it_was_starts_its_stack_from_zero(how: str, s
     (note,) = site.choose(runs).notes
     assert "is not what it was then" in note or "config.json" in note
     site.train(runs)
-    sweep(site.root, site.experiment)
+    sweep(site.experiment)
     assert differences(calm(runs), site.experiment.path) == []
 
 
@@ -247,8 +247,8 @@ def test_a_checkpoint_of_a_newer_schema_is_not_continued(site: Site) -> None:
 
 def test_a_half_done_run_is_refused_on_another_kind_of_device(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.train(plan(), stop=100)
-    for name in ("check_device", "check_memory"):
-        monkeypatch.setattr(importlib.import_module("rlbatch.launch.execute"), name, lambda *_: None)
+    for name in ("check_device", "check_memory", "capacity"):
+        monkeypatch.setattr(importlib.import_module("rlbatch.launch.execute"), name, lambda *_, **__: None)
     with pytest.raises(RefusedError, match="half done on the device cpu") as caught:
         check(plan(), site.experiment, "cuda:0")
     assert caught.value.exit_code == 5
@@ -265,7 +265,7 @@ def test_a_failed_run_that_is_tried_again_starts_from_zero(site: Site) -> None:
     result = {"outcome": "crashed", "run_id": runs[0].config.run_id, "reason": "", "timesteps": 1, "updates": 1}
     result |= {"samples": 1, "seconds": 1.0, "attempts": 1, "final": dict.fromkeys(_FINAL)}
     site.experiment.run(runs[0].config).result_path.write_text(json.dumps(result))
-    assert continued(site.root, site.runs(runs)) == [[1]]
+    assert continued([site.experiment.path], site.runs(runs)) == [[1]]
     assert site.choose(runs).kept is None
     site.messages.clear()
     execute(runs, site.experiment, site.messages.append, retry_failed=True)
@@ -280,11 +280,11 @@ _FINAL = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_
 def test_checkpoints_of_runs_that_nobody_asked_for_now_stay(site: Site) -> None:
     site.train(plan((0, 1)), stop=100)
     site.train(plan((2, 3), gamma=0.9))
-    sweep(site.root, site.experiment)
+    sweep(site.experiment)
     assert len(site.kept()) == 1
     site.train(plan((0, 1)))
-    sweep(site.root, site.experiment)
-    sweep(site.root, site.experiment)
+    sweep(site.experiment)
+    sweep(site.experiment)
     assert not site.root.exists()
 
 

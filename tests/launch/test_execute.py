@@ -22,7 +22,8 @@ from rlbatch.environments import import_module
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
-from rlbatch.launch import Interrupted, execute, local
+from rlbatch.launch import Interrupted, crew, execute, machine
+from rlbatch.launch.crew import Crew, Stack
 from rlbatch.launch.estimate import replay_bytes
 from rlbatch.launch.process import NO_MEMORY, Worker
 from rlbatch.results import RunFolder, find_runs
@@ -211,13 +212,14 @@ def test_a_worker_that_dies_costs_one_run_and_the_next_goes_on(tmp_path: Path, h
     Path("dying.py").write_text(DYING)
     import_module("dying")
     experiment = Experiment(tmp_path / "e")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), before])
     try:
         doomed = plan("dying:Dying-v0", env_kwargs={"how": how, "at": at}, total_timesteps=600)
         fine = plan("dying:Dying-v0", env_kwargs={"how": how, "at": 10_000}, total_timesteps=150)
         first, second = execute([*doomed, *fine], experiment, ignore, modules=["dying"])
     finally:
-        del os.environ["PYTHONPATH"]
+        os.environ["PYTHONPATH"] = before
     assert first.result["outcome"] == "crashed"
     assert ("SIGSEGV" if how == "segfault" else "exit code 0") in first.result["reason"]
     assert first.folder.error_path.exists()
@@ -264,13 +266,16 @@ def test_what_comes_out_does_not_depend_on_the_plan(tmp_path: Path) -> None:
 class Ended:
     """A worker that has ended."""
 
-    hung = False
+    hung = lost = False
 
     def __init__(self, log: Path, *, lacked_memory: bool = False) -> None:
         self.log, self._lacked_memory = log, lacked_memory
         log.touch()
 
     def close(self) -> None:
+        pass
+
+    def deliver(self, job: Any) -> None:
         pass
 
     def lacked_memory(self) -> bool:
@@ -280,32 +285,53 @@ class Ended:
         return "was killed by SIGKILL"
 
 
-def again(crew: local._Crew, worker: Ended, stack: local._Stack) -> list[tuple[list[int], int]]:
+def never(stack: Any, inbox: Any) -> Any:
+    raise AssertionError("nobody is hired here")
+
+
+def again(staff: Crew, worker: Ended, stack: Stack) -> list[tuple[list[int], int]]:
     """What must be done again, as (runs, deaths)."""
     stack.begun |= set(stack.indices)
-    return [(one.indices, one.deaths) for one in crew._after(worker, stack)]  # type: ignore[arg-type]
+    return [(one.indices, one.deaths) for one in staff._after(worker, stack)]  # type: ignore[arg-type]
 
 
 def test_a_stack_is_tried_once_more_and_then_halved_and_for_want_of_memory_at_once(tmp_path: Path) -> None:
     jobs = [EXECUTE._job(run, Experiment(tmp_path / "e"), {}) for run in plan(seeds=(0, 1, 2))]
     told: list[dict[str, Any]] = []
-    crew = local._Crew(jobs, told.append, local.Resources(), tmp_path, 0)
+    staff = Crew(jobs, told.append, never)
     ended, full = Ended(tmp_path / "log"), Ended(tmp_path / "log", lacked_memory=True)
-    assert again(crew, ended, local._Stack([0, 1, 2])) == [([0, 1, 2], 1)]
-    assert again(crew, ended, local._Stack([0, 1, 2], finished={1})) == [([0, 2], 1)]
-    assert again(crew, ended, local._Stack([0, 1, 2], 1)) == [([1, 2], 1), ([0], 1)]
-    assert again(crew, full, local._Stack([0, 1, 2])) == [([1, 2], 1), ([0], 1)]
-    assert again(crew, ended, local._Stack([2], finished={2})) == []
+    assert again(staff, ended, Stack([0, 1, 2])) == [([0, 1, 2], 1)]
+    assert again(staff, ended, Stack([0, 1, 2], finished={1})) == [([0, 2], 1)]
+    assert again(staff, ended, Stack([0, 1, 2], 1)) == [([1, 2], 1), ([0], 1)]
+    assert again(staff, full, Stack([0, 1, 2])) == [([1, 2], 1), ([0], 1)]
+    assert again(staff, ended, Stack([2], finished={2})) == []
     assert told == []
-    assert crew.failure is None
+    assert staff.failure is None
+
+
+def test_a_lost_machine_is_not_the_stacks_fault_unless_it_is_lost_again_and_again(tmp_path: Path) -> None:
+    jobs = [EXECUTE._job(run, Experiment(tmp_path / "e"), {}) for run in plan(seeds=(0, 1))]
+    staff, lost = Crew(jobs, ignore, never), Ended(tmp_path / "log")
+    lost.lost = True
+    stack = Stack([0, 1], begun={0, 1})
+    for losses in range(1, 6):
+        (stack,) = staff._after(lost, stack)  # type: ignore[arg-type]
+        assert (stack.indices, stack.deaths, stack.losses) == ([0, 1], 0, losses)
+    stack.reached = 10  # it got further
+    (stack,) = staff._after(lost, stack)  # type: ignore[arg-type]
+    assert (stack.deaths, stack.losses, stack.began_at) == (0, 0, 10)
+    stack.losses, stack.begun = 5, {0, 1}
+    (stack,) = staff._after(lost, stack)  # type: ignore[arg-type]
+    assert stack.deaths == 1
+    assert staff.failure is None
 
 
 def test_a_worker_that_begins_no_run_ends_the_command(tmp_path: Path) -> None:
     jobs = [EXECUTE._job(run, Experiment(tmp_path / "e"), {}) for run in plan(seeds=(0, 1))]
-    crew = local._Crew(jobs, ignore, local.Resources(), tmp_path, 0)
-    assert crew._after(Ended(tmp_path / "log"), local._Stack([0, 1])) == []  # type: ignore[arg-type]
-    assert "ended before it began a run" in str(crew.failure)
-    assert crew.stopping
+    staff = Crew(jobs, ignore, never)
+    assert staff._after(Ended(tmp_path / "log"), Stack([0, 1])) == []  # type: ignore[arg-type]
+    assert "ended before it began a run" in str(staff.failure)
+    assert staff.stopping
 
 
 def test_a_worker_without_memory_says_so_by_its_exit_code(tmp_path: Path) -> None:
@@ -320,7 +346,7 @@ def test_a_worker_without_memory_says_so_by_its_exit_code(tmp_path: Path) -> Non
 
 
 def test_a_run_that_hangs_is_ended_and_its_stack_mates_finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_STALL_S", 5.0)
+    monkeypatch.setattr(crew, "_STALL_S", 5.0)
     victim = episode_seed(1, "episode", 0)
     settings = {"env_kwargs": {"how": "hang", "at": 3, "seed": victim}, "total_timesteps": 150, "engine": "stacked"}
     experiment = Experiment(tmp_path / "e")
@@ -339,32 +365,34 @@ def test_stacks_are_narrower_where_their_replays_would_fill_more_than_half_of_th
 
     monkeypatch.setattr(psutil, "virtual_memory", Little)
     cards = [{"device": "cpu", "memory_mb": None}, {"device": "cuda:0", "memory_mb": 1}, {"device": "cuda:1"}]
-    monkeypatch.setattr(EXECUTE, "probe_devices", lambda: {"devices": cards})
+    monkeypatch.setattr(machine, "probe_devices", lambda: {"devices": cards})
+    there = machine.capacity
     runs = [run.config for run in plan(seeds=tuple(range(12)), engine="stacked")]
-    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "auto", None, 1)] == [3, 3, 3, 3]
-    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cpu", 2, 1)] == [2] * 6
-    assert (EXECUTE.free_memory("cuda"), EXECUTE.free_memory("cuda:0")) == (2**20, 2**20)
-    assert [len(stack) for stack in EXECUTE.stacks_here(runs, "cuda", None)] == [12]
-    EXECUTE.check_memory(runs, "cpu")  # a stack is never wider than what fits
+    assert [len(stack) for stack in machine.stacks_here(runs, "auto", None, there("auto", 1))] == [3, 3, 3, 3]
+    assert [len(stack) for stack in machine.stacks_here(runs, "cpu", 2, there("cpu", 1))] == [2] * 6
+    assert (machine.free_memory("cuda"), machine.free_memory("cuda:0")) == (2**20, 2**20)
+    assert [len(stack) for stack in machine.stacks_here(runs, "cuda", None, there("cuda"))] == [12]
+    machine.check_memory(runs, "cpu", None, there("cpu"))  # a stack is never wider than what fits
     Little.available = one - 1
     with pytest.raises(InputError, match="buffer_size"):
-        EXECUTE.check_memory(runs, "cpu")
-    EXECUTE.check_memory(runs, "cuda")  # stacked replays lie on the GPU, those of sb3 never do
+        machine.check_memory(runs, "cpu", None, there("cpu"))
+    machine.check_memory(runs, "cuda", None, there("cuda"))  # stacked replays lie on the GPU, those of sb3 never do
     with pytest.raises(InputError, match="buffer_size"):
-        EXECUTE.check_memory([run.config for run in plan(engine="sb3")], "cuda")
+        machine.check_memory([run.config for run in plan(engine="sb3")], "cuda", None, there("cuda"))
 
 
 def test_a_process_that_an_environment_forked_does_not_keep_the_driver(tmp_path: Path) -> None:
     Path("forking.py").write_text(FORKING)
     import_module("forking")
     experiment = Experiment(tmp_path / "e")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), before])
     try:
         planned = plan("forking:Forking-v0", total_timesteps=100)
         started = time.monotonic()
         (outcome,) = execute(planned, experiment, ignore, modules=["forking"])
     finally:
-        del os.environ["PYTHONPATH"]
+        os.environ["PYTHONPATH"] = before
         for child in psutil.process_iter(["cmdline"]):
             if "rlbatch.launch.worker" in (child.info["cmdline"] or ()) and child.ppid() == 1:
                 child.kill()

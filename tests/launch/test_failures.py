@@ -10,7 +10,7 @@ import yaml
 from launch.kills import compare
 
 import rlbatch
-from rlbatch.launch import Outcome, local
+from rlbatch.launch import Outcome, crew
 from rlbatch.training.randomness import episode_seed
 
 FAILING = {
@@ -47,7 +47,7 @@ def train(name: str, seeds: Sequence[int]) -> dict[int, Outcome]:
 
 
 def test_runs_that_fail_in_every_way_cost_themselves_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_STALL_S", 5.0)
+    monkeypatch.setattr(crew, "_STALL_S", 5.0)
     mixed = train("mixed", sorted((*FAILING, *FINE)))
     calm = train("calm", FINE)
     for seed, (_, at, outcome, reason) in FAILING.items():

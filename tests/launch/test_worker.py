@@ -14,7 +14,7 @@ from rlbatch import training
 from rlbatch.config import RunConfig
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
-from rlbatch.launch import execute, local, worker
+from rlbatch.launch import execute, job, worker
 from rlbatch.rows import Ending, Row
 
 Engine = Callable[..., None]
@@ -163,8 +163,8 @@ def test_the_worker_stops_between_stacks_when_asked(tmp_path: Path, engines: Any
         stopping = stopping or (message["type"] == "finished" and message["run"] == 0)
 
     experiment = Experiment(tmp_path / "e")
-    jobs = [local.Job(run.config, experiment.run(run.config), {}) for run in plan((16, 0), (16, 1), (32, 0))]
-    worker.work(local.worker_job(jobs, [2, 1], 0, local.Resources()), send, lambda: stopping)
+    jobs = [job.Job(run.config, experiment.run(run.config), {}) for run in plan((16, 0), (16, 1), (32, 0))]
+    worker.work(job.worker_job(jobs, [2, 1], 0, job.Resources()), send, lambda: stopping)
     assert [stack for _, stack, _ in calls] == [[(16, 0), (16, 1)]]
     assert [job.folder.status() for job in jobs] == ["ok", "ok", "planned"]
 
@@ -180,8 +180,8 @@ def test_images_train_on_a_gpu_and_vectors_on_the_cpu_unless_a_device_is_named(
     kinds = [{"observation": "image"}, {"observation": "discrete"}]
     settings = {"total_timesteps": 300, "learning_starts": 64, "n_evaluations": 1}
     planned = [run for k in kinds for run in expand(Request("Probe/Spaced-v0", settings=settings | {"env_kwargs": k}))]
-    jobs = [local.Job(run.config, experiment.run(run.config), {}) for run in planned]
-    worker.work(local.worker_job(jobs, [1, 1], 0, local.Resources()), told.append, lambda: False)
+    jobs = [job.Job(run.config, experiment.run(run.config), {}) for run in planned]
+    worker.work(job.worker_job(jobs, [1, 1], 0, job.Resources()), told.append, lambda: False)
     assert [(engine, resources["device"]) for engine, _, resources in calls] == [("sb3", "cuda:0"), ("stacked", "cpu")]
     assert [m["device"] for m in told if m["type"] == "device"] == ["cuda:0", "cpu"]
     assert [job.folder.record()["device"] for job in jobs] == ["cuda:0", "cpu"]

@@ -1,0 +1,339 @@
+"""A Ray cluster of two nodes trains what one machine trains, to the bit, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launch.kills import SETTINGS, differences
+
+from rlbatch.cli import main
+from rlbatch.experiment import ATTEMPTS, Experiment
+from rlbatch.grid import PlannedRun, Request, expand
+from rlbatch.launch import Interrupted, cluster, execute
+from rlbatch.launch.calibrate import machine_here
+from rlbatch.launch.cluster import Cluster
+from rlbatch.results import find_runs
+from rlbatch.training.randomness import episode_seed
+from rlbatch.wallclock import read_costs
+
+needs_ray = pytest.mark.skipif(not cluster.installed(), reason="ray is not installed")
+TESTS = Path(__file__).parents[1]
+STEPS = 2500
+
+
+def plan(batch_size: int = 32, seeds: tuple[int, ...] = (0, 1), steps: int = STEPS) -> list[PlannedRun]:
+    settings = SETTINGS | {"total_timesteps": steps}
+    return expand(Request("CartPole-v1", batch_sizes=(batch_size,), seeds=seeds, settings=settings))
+
+
+class TwoNodes:
+    """A real cluster whose second node can be killed."""
+
+    def __init__(self) -> None:
+        for patience in range(3, 0, -1):  # Ray gives a node 30 s to start, too little on a busy machine
+            try:
+                self._start()
+                return
+            except Exception:
+                self.close()
+                if patience == 1:
+                    raise
+
+    def _start(self) -> None:
+        from ray.cluster_utils import Cluster as Nodes
+
+        node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+        self._nodes = Nodes()
+        self._nodes.add_node(**node, include_dashboard=False)
+        self.victim = self._nodes.add_node(**node)
+        self.address = str(self._nodes.address)
+
+    def kill_one(self) -> None:
+        self._nodes.remove_node(self.victim, allow_graceful=False)
+
+    def close(self) -> None:
+        self._nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[TwoNodes]:
+    known = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH")])),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in known.items():
+            patch.setenv(name, value)
+        two = TwoNodes()
+        yield two
+        two.close()
+
+
+def ignore(message: dict[str, Any]) -> None:
+    pass
+
+
+def attempts_of(experiment: Experiment) -> list[int]:
+    return sorted((run.result() or {})["attempts"] for run in find_runs(experiment.path))
+
+
+def resumed(experiment: Experiment) -> int:
+    """How many attempts went on from a checkpoint."""
+    return sum(one["from"] > 0 for run in find_runs(experiment.path) for one in run.record().get("attempts", []))
+
+
+@needs_ray
+def test_bits_are_those_of_one_machine_and_a_run_that_kills_its_process_costs_itself(
+    nodes: TwoNodes, tmp_path: Path, in_process_reference: Any
+) -> None:
+    in_process_reference(plan(steps=600), tmp_path / "calm")
+    settings = SETTINGS | {"total_timesteps": 300, "env_kwargs": {"how": "die", "at": 3, "seed": _victim()}}
+    doomed = expand(Request("Probe/Broken-v0", batch_sizes=(32,), seeds=(0, 1), settings=settings))
+    told: list[dict[str, Any]] = []
+    experiment = Experiment(tmp_path / "ray")
+    runs = [*plan(steps=600), *doomed]
+    outcomes = execute(runs, experiment, told.append, modules=["probes"], cluster=Cluster(nodes.address))
+    assert [o.result["outcome"] for o in outcomes] == ["ok", "ok", "ok", "crashed"]
+    assert outcomes[3].result["reason"] == "its process ended with exit code 7"
+    assert outcomes[3].folder.error_path.exists()
+    assert [o.result["attempts"] for o in outcomes] == [1, 1, 3, 3]
+    assert sorted(m["run"] for m in told if m["type"] == "finished") == [0, 1, 2, 3]
+    assert {"started", "tick", "train", "eval", "device"} <= {m["type"] for m in told}
+    for run in find_runs(experiment.path / "Probe+Broken-v0"):
+        run.path.rename(tmp_path / run.path.name)  # what is left are the runs of the reference
+    assert differences(tmp_path / "calm", experiment.path) == []
+    assert not (experiment.path / ATTEMPTS).exists()
+
+
+@needs_ray
+def test_a_killed_driver_takes_its_tasks_along_and_the_same_command_goes_on(
+    nodes: TwoNodes, tmp_path: Path, in_process_reference: Any
+) -> None:
+    in_process_reference(plan(), tmp_path / "calm")
+    experiment = Experiment(tmp_path / "ray")
+    with subprocess.Popen([sys.executable, __file__, nodes.address, str(experiment.path)]) as driver:
+        _wait(lambda: list(experiment.path.glob(f"{ATTEMPTS}/*/*/_checkpoints/*/step-*")))
+        driver.kill()
+    assert driver.returncode == -signal.SIGKILL
+    assert set(experiment.statuses().values()) == {"partial"}
+    assert find_runs(experiment.path) == []
+    execute(plan(), experiment, ignore, jobs=1, cluster=Cluster(nodes.address))
+    assert attempts_of(experiment) == [2, 2]
+    assert resumed(experiment) == 2
+    assert differences(tmp_path / "calm", experiment.path) == []
+    assert not (experiment.path / ATTEMPTS).exists()
+
+
+@needs_ray
+def test_ctrl_c_stops_the_tasks_at_a_checkpoint_and_this_machine_goes_on_from_there(
+    nodes: TwoNodes, tmp_path: Path, in_process_reference: Any
+) -> None:
+    in_process_reference(plan(), tmp_path / "calm")
+    experiment = Experiment(tmp_path / "ray")
+
+    struck: list[int] = []
+
+    def interrupt(message: dict[str, Any]) -> None:
+        if message["type"] == "train" and message["timesteps"] > STEPS // 4 and not struck:
+            struck.append(message["timesteps"])  # a second signal would end the tasks at once
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as caught:
+        execute(plan(), experiment, interrupt, jobs=1, cluster=Cluster(nodes.address))
+    assert caught.value.exit_code == 130
+    in_process_reference(plan(), experiment.path)
+    assert (attempts_of(experiment), resumed(experiment)) == ([2, 2], 2)
+    assert differences(tmp_path / "calm", experiment.path) == []
+    assert not (experiment.path / ATTEMPTS).exists()
+
+
+@needs_ray
+def test_a_node_that_is_killed_costs_nothing_but_time(
+    nodes: TwoNodes, tmp_path: Path, in_process_reference: Any
+) -> None:
+    runs = [*plan(32), *plan(64)]
+    in_process_reference(runs, tmp_path / "calm")
+    experiment = Experiment(tmp_path / "ray")
+    killed, told = threading.Event(), []
+
+    def strike(message: dict[str, Any]) -> None:
+        told.append(message)
+        both = list(experiment.path.glob(f"{ATTEMPTS}/*/*/_checkpoints/*/step-*"))
+        if not killed.is_set() and len({path.parents[3] for path in both}) == 2:
+            killed.set()
+            nodes.kill_one()
+
+    execute(runs, experiment, strike, checkpoint_s=0.2, cluster=Cluster(nodes.address))
+    assert killed.is_set()
+    assert attempts_of(experiment) == [1, 1, 2, 2]
+    assert resumed(experiment) == 2
+    assert sorted(m["run"] for m in told if m["type"] == "finished") == [0, 1, 2, 3]
+    assert differences(tmp_path / "calm", experiment.path) == []
+    assert not (experiment.path / ATTEMPTS).exists()
+
+
+WORDS = ("--batch", "32", "--seeds", "2", "--set", "net_arch=[8]", "--set", "learning_starts=64")
+
+
+@needs_ray
+def test_the_command_trains_on_a_cluster_and_costs_are_those_of_its_own_machine(
+    nodes: TwoNodes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--env", "CartPole-v1", "--steps", "300", "--name", "e", *WORDS]
+    code = main.run([*words, "--launcher", "ray", "--ray-address", nodes.address])
+    assert code == 0, capfd.readouterr().err
+    assert set(Experiment(Path("results/e")).statuses().values()) == {"ok"}
+    (cost,) = read_costs(Path("results/e/cost.json"))
+    assert {"device": cost["device"], "machine": cost["machine"]} == {"device": "cpu", "machine": machine_here()}
+
+
+TRAIN = ("train", "--env", "CartPole-v1", "--steps", "3000", "--launcher", "ray", "--out", "o")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--ray-address", "127.0.0.1:{closed}"), "--ray-address: no Ray answers at 127.0.0.1:"),
+        (("--ray-address", "127.0.0.1:{silent}"), "--ray-address: no Ray answers at 127.0.0.1:"),
+        (("--ray-address", "garbage"), "--ray-address: 'garbage' is not host:port; for instance 127.0.0.1:6379"),
+        (("--ray-address", "ray://a:1"), "--ray-address: 'ray://a:1' is not host:port"),
+        (("--device", "cuda:1"), "--device: 'cuda:1' cannot be asked of a cluster; allowed: auto, cpu, cuda"),
+    ],
+    ids=["closed", "silent", "garbage", "client", "device"],
+)
+def test_an_unusable_cluster_is_one_line_soon_and_nothing_is_written(
+    words: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr(cluster, "installed", lambda: True)
+    with socket.socket() as closed, socket.socket() as silent:
+        for one in (closed, silent):
+            one.bind(("127.0.0.1", 0))
+        silent.listen()
+        ports = {"closed": closed.getsockname()[1], "silent": silent.getsockname()[1]}
+        began = time.monotonic()
+        code = main.run([*TRAIN, *(word.format(**ports) for word in words)])
+    assert time.monotonic() - began < 20
+    _is_one_line(code, capfd.readouterr(), said)
+
+
+def test_a_cluster_without_a_token_needs_a_word(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setattr(cluster, "installed", lambda: True)
+    code = main.run([*TRAIN, "--ray-address", "127.0.0.1:1"])
+    _is_one_line(code, capfd.readouterr(), "RAY_AUTH_MODE=token, or say --ray-no-auth-ok")
+    code = main.run([*TRAIN, "--ray-address", "127.0.0.1:1", "--ray-no-auth-ok"])
+    _is_one_line(code, capfd.readouterr(), "no Ray answers at 127.0.0.1:1")
+
+
+def test_ray_that_is_not_installed_is_named(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "installed", lambda: False)
+    code = main.run(TRAIN)
+    _is_one_line(code, capfd.readouterr(), "--launcher: ray is not installed; pip install 'rlbatch[ray]'")
+
+
+@needs_ray
+def test_a_real_cluster_refuses_another_token_and_none(
+    nodes: TwoNodes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*TRAIN, "--ray-address", nodes.address]
+    for name, value in (("RAY_AUTH_TOKEN", secrets.token_hex(32)), ("RAY_AUTH_MODE", "disabled")):
+        monkeypatch.setenv(name, value)
+        began = time.monotonic()
+        code = main.run([*words, "--ray-no-auth-ok"])
+        _is_one_line(code, capfd.readouterr(), "asks for another token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN")
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (["OK"], "the cluster at h:1 asks for no token; start it with RAY_AUTH_MODE=token, or say --ray-no-auth-ok"),
+        (["UNAUTHENTICATED", "UNAUTHENTICATED"], "the cluster at h:1 asks for another token"),
+        (["UNAVAILABLE"], "no Ray answers at h:1"),
+        (["UNIMPLEMENTED"], "what answers at h:1 is not Ray"),
+    ],
+)
+def test_a_head_is_asked_before_ray_connects(
+    answers: list[str], said: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "ours")
+    monkeypatch.setattr(cluster, "installed", lambda: True)
+    asked: list[str] = []
+
+    def ask(address: str, token: str) -> str:
+        asked.append(token)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(cluster, "_ask", ask)
+    _is_one_line(main.run([*TRAIN, "--ray-address", "h:1"]), capfd.readouterr(), said)
+    assert asked == ["", "ours"][: len(answers)]
+
+
+def test_a_token_that_is_nowhere_is_missed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setattr(cluster, "installed", lambda: True)
+    monkeypatch.setattr(cluster, "_ask", lambda *_: "UNAUTHENTICATED")
+    said = "RAY_AUTH_MODE is token, but there is no token; set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
+    _is_one_line(main.run([*TRAIN, "--ray-address", "h:1"]), capfd.readouterr(), said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--launcher", "rya"), "--launcher: 'rya' is not a launcher; did you mean ray?"),
+        (("--ray-address", "auto"), "--ray-address: is of no use with the launcher local; add --launcher ray"),
+        (("--ray-no-auth-ok",), "--ray-no-auth-ok: is of no use with the launcher local"),
+    ],
+)
+def test_words_that_do_not_fit_are_bad_input(
+    words: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _is_one_line(main.run([*TRAIN[:5], "--out", "o", *words]), capfd.readouterr(), said)
+
+
+def _is_one_line(code: int, told: Any, said: str) -> None:
+    assert (code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert said in told.err
+    assert not Path("o").exists()
+
+
+def _victim() -> int:
+    return episode_seed(1, "episode", 0)
+
+
+def _wait(condition: Any) -> None:
+    give_up = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def in_process_reference(in_process: None) -> Any:
+    """Trains on this machine, in this process."""
+    return lambda runs, folder: execute(runs, Experiment(folder), ignore)
+
+
+if __name__ == "__main__":  # the driver that is killed
+    execute(plan(), Experiment(Path(sys.argv[2])), ignore, jobs=1, checkpoint_s=0.2, cluster=Cluster(sys.argv[1]))
