@@ -15,15 +15,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
+from rlbatch.launch.hand import Hand, Hire, Inbox
 from rlbatch.launch.job import Job, Resources, renumbered, stacks_of
 from rlbatch.recorder import record_crash
-from rlbatch.results import RunFolder
 
 Report = Callable[[dict[str, Any]], None]
 _GRACE_S = 30.0
@@ -34,53 +33,6 @@ _START_S = 120.0
 _TICK_S = 1.0
 _LOSSES = 5
 """Times that a stack may lose its machine before it had got further than it was; then that counts as dying."""
-
-
-class Hand(Protocol):
-    """A worker as its crew sees it: it trains one stack, wherever that may be.
-
-    Attributes:
-        log: what it and its environments print.
-        hung: whether it is ended because it said nothing for too long.
-    """
-
-    log: Path
-    hung: bool
-
-    @property
-    def heard(self) -> float:
-        """Monotonic seconds when it last said something, or could not yet have."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether it ended with the machine it worked on."""
-
-    def say(self, line: str) -> None:
-        """Tells it something, if it still listens."""
-
-    def kill(self) -> None:
-        """Ends it, whatever it is doing."""
-
-    def close(self) -> None:
-        """Sees to it that it ends."""
-
-    def how_it_ended(self) -> str:
-        """Returns how, in words that follow "its process"."""
-
-    def lacked_memory(self) -> bool:
-        """Tells whether it ended for want of memory."""
-
-    def folder_of(self, job: Job) -> RunFolder:
-        """Returns where it keeps the record of a run in training."""
-
-    def deliver(self, job: Job) -> dict[str, Any] | None:
-        """Brings the record of a run to its place if it is finished; returns the result, or None."""
-
-
-Inbox = SimpleQueue[tuple[Hand, dict[str, Any] | None]]
-"""Gets (worker, message) for everything a worker says, and (worker, None) when it has ended."""
-Hire = Callable[[Sequence[Job], Inbox], Hand]
-"""Starts a worker for some jobs that form a stack; raises RlbatchError or OSError."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it

@@ -7,6 +7,7 @@ from json import dumps
 from pathlib import Path
 
 from rlbatch.launch import crew
+from rlbatch.launch.hand import Inbox
 from rlbatch.launch.job import Job, Resources, worker_job
 from rlbatch.launch.process import Worker
 from rlbatch.results import storage
@@ -26,7 +27,7 @@ def train(jobs: Sequence[Job], report: crew.Report, resources: Resources, *, log
         Interrupted, RlbatchError: as `crew.train`.
     """
 
-    def hire(stack: Sequence[Job], inbox: crew.Inbox) -> Worker:
+    def hire(stack: Sequence[Job], inbox: Inbox) -> Worker:
         folder = logs / stack[0].config.run_id
         with storage(folder):
             folder.mkdir(parents=True, exist_ok=True)

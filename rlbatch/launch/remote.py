@@ -14,6 +14,7 @@ from rlbatch.environments import describe, image_observations
 from rlbatch.launch import attempts, crew
 from rlbatch.launch.cluster import Cluster
 from rlbatch.launch.estimate import replay_bytes
+from rlbatch.launch.hand import Inbox
 from rlbatch.launch.job import Job, Resources, worker_job
 from rlbatch.launch.ray_worker import Needs, RayWorker
 from rlbatch.results import RunFolder, run_path
@@ -38,7 +39,7 @@ def train(
         Interrupted, RlbatchError: as `crew.train`.
     """
 
-    def hire(stack: Sequence[Job], inbox: crew.Inbox) -> RayWorker:
+    def hire(stack: Sequence[Job], inbox: Inbox) -> RayWorker:
         attempt = attempts.new_attempt(experiment, stack).resolve()
         here = [replace(job, folder=RunFolder(attempt / run_path(job.config))) for job in stack]
         needs = _needs(stack, resources, cluster)
