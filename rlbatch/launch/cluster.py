@@ -168,13 +168,9 @@ class Cluster:
             hint = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as where it was started"
             raise InputError(_ADDRESS, f"the cluster at {address} asks for another token", hint)
         if answer in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-            raise InputError(
-                _ADDRESS, f"no Ray answers at {address}", "is it running there? its port is 6379 by default"
-            )
+            raise InputError(_ADDRESS, f"no Ray answers at {address}", f"is it running there? {_PORT}")
         if answer != "OK":
-            raise InputError(
-                _ADDRESS, f"what answers at {address} is not Ray", "the port of Ray's head is 6379 by default"
-            )
+            raise InputError(_ADDRESS, f"what answers at {address} is not Ray", _PORT)
 
 
 def installed() -> bool:

@@ -25,40 +25,31 @@ class Hand(Protocol):
     @property
     def heard(self) -> float:
         """Monotonic seconds when it last said something, or could not yet have."""
-        ...
 
     @property
     def lost(self) -> bool:
         """Whether it ended with the machine it worked on."""
-        ...
 
     def say(self, line: str) -> None:
         """Tells it something, if it still listens."""
-        ...
 
     def kill(self) -> None:
         """Ends it, whatever it is doing."""
-        ...
 
     def close(self) -> None:
         """Sees to it that it ends."""
-        ...
 
     def how_it_ended(self) -> str:
         """Returns how, in words that follow "its process"."""
-        ...
 
     def lacked_memory(self) -> bool:
         """Tells whether it ended for want of memory."""
-        ...
 
     def folder_of(self, job: Job) -> RunFolder:
         """Returns where it keeps the record of a run in training."""
-        ...
 
     def deliver(self, job: Job) -> dict[str, Any] | None:
         """Brings the record of a run to its place if it is finished; returns the result, or None."""
-        ...
 
 
 Inbox = SimpleQueue[tuple[Hand, dict[str, Any] | None]]
