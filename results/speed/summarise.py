@@ -49,7 +49,7 @@ CASES = (
 def measure(case: Case) -> dict[str, Any]:
     """Returns what `rlbatch bench` says of a case."""
     words = ["--env", case.env_id, "--batch", case.batch_size, "--width", case.width, "--device", "cpu"]
-    words += ["--set", f"net_arch={case.net_arch}", "--seconds", SECONDS, "--json"]
+    words += ["--set", f"net_arch={case.net_arch}", "--set", "n_steps=1", "--seconds", SECONDS, "--json"]
     call = "import sys; from rlbatch.cli.main import run; sys.exit(run(sys.argv[1:]))"
     command = [sys.executable, "-c", call, "bench", *map(str, words)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -91,9 +91,9 @@ def report(cases: list[tuple[Case, Mapping[str, Any]]]) -> str:
         "# How fast are stacks beside Stable-Baselines3?\n",
         paragraph(f"""
             Env steps per second of all runs of a stack together, divided by those of one run on Stable-Baselines3's own
-            class in the same process, both on one thread, one update per env step. The median of five stretches, one
+            class in the same process, both on one thread, one update per env step, one-step returns. The median of five stretches, one
             second each side, and their range. Measured and written by `python results/speed/summarise.py --measure`,
-            which calls `rlbatch bench --seconds {SECONDS}` for each case; the terms are explained in
+            which calls `rlbatch bench --seconds {SECONDS} --set n_steps=1` for each case; the terms are explained in
             [README](../../README.md#how-fast-and-how-wide).
         """),
         table((*headings, "act", "env", "store", "update", "log", "eval"), rows),
