@@ -91,10 +91,11 @@ def report(cases: list[tuple[Case, Mapping[str, Any]]]) -> str:
         "# How fast are stacks beside Stable-Baselines3?\n",
         paragraph(f"""
             Env steps per second of all runs of a stack together, divided by those of one run on Stable-Baselines3's own
-            class in the same process, both on one thread, one update per env step, one-step returns. The
-            median of five stretches, one second each side, and their range. Measured and written by
+            class in the same process, both on one thread, one update per env step, one-step returns. The median of five
+            stretches, one second each side, and their range. Measured and written by
             `python results/speed/summarise.py --measure`, which calls
-            `rlbatch bench --seconds {SECONDS} --set n_steps=1` for each case; the terms are explained in [README](../../README.md#how-fast-and-how-wide).
+            `rlbatch bench --seconds {SECONDS} --set n_steps=1` for each case; the terms are explained in
+            [README](../../README.md#how-fast-and-how-wide).
         """),
         table((*headings, "act", "env", "store", "update", "log", "eval"), rows),
         paragraph("""
