@@ -45,7 +45,7 @@ class TwoNodes:
             try:
                 self._start()
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever keeps Ray from starting
                 self.close()
                 if patience == 1:  # nothing of rlbatch's has run yet
                     pytest.skip(f"Ray did not start two nodes here: {error}")
