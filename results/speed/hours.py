@@ -1,7 +1,8 @@
 """How long does each shipped experiment take? Measures a part of every kind of stack in it, and writes the hours down.
 
 python results/speed/hours.py --measure [NAME ...]
-    measures on two cores of this machine, then writes hours.json, HOURS.md and the line `# Time:` of each file
+    measures on two cores of this machine what hours.json lacks, kind by kind, then writes HOURS.md and the line
+    `# Time:` of each file whose kinds are all known; takes more than twenty minutes
 python results/speed/hours.py
     writes HOURS.md and the lines from hours.json alone
 """
@@ -14,7 +15,7 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,14 @@ def report(found: Mapping[str, float], costs: Costs) -> str:
     return "\n".join(parts)
 
 
-def measure(stacks: Iterable[Sequence[RunConfig]]) -> dict[str, dict[str, float]]:
-    """Returns what each kind among the stacks costs, in seconds per env step of one run."""
+def measure(stacks: Iterable[Sequence[RunConfig]]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yields each kind among the stacks with what it costs, in seconds per env step of one run."""
     kinds = {kind_of(stack): stack for stack in stacks}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(CORES, mp_context=spawn, initializer=_one_thread) as pool:
-        return dict(zip(kinds, pool.map(_measure, kinds.values()), strict=True))
+        for kind, cost in zip(kinds, pool.map(_measure, kinds.values()), strict=True):
+            print(kind, cost, flush=True)
+            yield kind, cost
 
 
 def _seconds(stack: Sequence[RunConfig], cost: Mapping[str, float]) -> float:
@@ -141,11 +144,12 @@ def main() -> None:
     kept = HOME / "hours.json"
     costs = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     if given.measure:
-        costs |= measure(stack for name in given.names or names for stack in stacks_of(name))
-        kinds = {kind_of(stack) for name in names for stack in stacks_of(name)}
-        costs = {kind: costs[kind] for kind in sorted(kinds & costs.keys())}
-        kept.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
-    found = {name: hours(name, costs) for name in names}
+        asked = [stack for name in given.names or names for stack in stacks_of(name)]
+        for kind, cost in measure(stack for stack in asked if kind_of(stack) not in costs):
+            costs[kind] = cost
+            kept.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    known = [name for name in names if all(kind_of(stack) in costs for stack in stacks_of(name))]
+    found = {name: hours(name, costs) for name in known}
     (HOME / "HOURS.md").write_text(report(found, costs), encoding="utf-8")
     for name, value in found.items():
         _write_line(name, value)

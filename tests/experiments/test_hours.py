@@ -28,14 +28,16 @@ def hours() -> ModuleType:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_head_tells_the_time_that_the_kept_measurements_give(name: str, hours: ModuleType) -> None:
-    costs = json.loads((ROOT / "results" / "speed" / "hours.json").read_text(encoding="utf-8"))
-    missing = {hours.kind_of(stack) for stack in hours.stacks_of(name)} - costs.keys()
-    assert not missing, "the plan has changed: python results/speed/hours.py --measure"
+    kept = ROOT / "results" / "speed" / "hours.json"
+    costs = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    lines = (ROOT / "experiments" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    told = [line for line in lines if line.startswith("# Time: ")]
+    if any(hours.kind_of(stack) not in costs for stack in hours.stacks_of(name)):
+        assert told == [], "not what the plan of today takes: python results/speed/hours.py --measure"
+        return
     value = hours.hours(name, costs)
     assert value < 8
-    text = (ROOT / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
-    assert text.count("# Time: ") == 1
-    assert hours.line_of(value) in text.splitlines()
+    assert told == [hours.line_of(value)]
 
 
 def test_two_stacks_side_by_side_take_as_long_as_the_longer_one(hours: ModuleType) -> None:
