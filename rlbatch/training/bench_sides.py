@@ -153,8 +153,8 @@ class Stacked:
         spent = {name: stack.spent[name] - before.get(name, 0.0) for name in _ACTIVITIES}
         env_steps = (self._step - first) * self._configs[0].n_envs
         updates = stack.clock.updates_done(self._step) - stack.clock.updates_done(first)
-        done = (len(self._configs) * env_steps, len(self._configs) * updates)
-        return Stretch(*done, lasted, spent, time.thread_time() - cpu, stack.update_cpu, _queued() - queued)
+        counts = (len(self._configs) * env_steps, len(self._configs) * updates)
+        return Stretch(*counts, lasted, spent, time.thread_time() - cpu, stack.update_cpu, _queued() - queued)
 
     def write_rows(self) -> float:
         """Writes a train row of every run; returns the seconds that it took."""
