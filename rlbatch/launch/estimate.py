@@ -62,15 +62,17 @@ def replay_bytes(config: RunConfig) -> int:
     """Returns the memory that one run's replay fills.
 
     A transition is, in the stacked engine, one row of float32: both observations flat (large ones are stored once), the
-    action (a Discrete one is one number), the reward and the discount; in sb3 both observations and the action in their
-    own types, the reward and two flags in float32.
+    action (a Discrete one is one number), the reward and the discount, and with n-step returns that of the chain (two
+    numbers, an index, a flag); in sb3 both observations and the action in their own types, the reward and two flags in
+    float32.
     """
     environment = describe(config.env_id, config.env_kwargs)
     observation, action = environment.observation_space, environment.action_space
     if config.engine == "stacked":
         size = spaces.flatdim(observation)
         observations = 1 if size >= LARGE_OBSERVATION else 2
-        row = 4 * (observations * size + math.prod(action.shape or ()) + 2)
+        chain = 2 * 4 + 8 + 1 if config.n_steps > 1 else 0
+        row = 4 * (observations * size + math.prod(action.shape or ()) + 2) + chain
     else:
         row = 2 * _bytes(observation) + _bytes(action) + 3 * 4
     vector_steps = min(max(config.buffer_size // config.n_envs, 1), -(-config.total_timesteps // config.n_envs))

@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rlbatch.training.n_step import Chains, Floats
 from rlbatch.training.state import Arrays
-
-Floats = NDArray[np.floating]
 
 
 class Batch(NamedTuple):
@@ -71,10 +70,10 @@ class StackedReplay:
         self._written_parts = np.split(written.numpy(), np.cumsum(self._sizes)[:-1], axis=2)
         self._room: dict[tuple[int, int, int, int], tuple[Tensor, Batch]] = {}
         self._gammas = np.asarray(gammas)[:, None]
-        self._n_steps = n_steps
-        self._over = torch.zeros(runs * self._slots if n_steps > 1 else 0, dtype=torch.bool, device=device)
-        self._gamma_of = torch.as_tensor(self._gammas, device=device).to(dtype)
         self._steps = 0
+        self._chains: Chains | None = None
+        if n_steps > 1:
+            self._chains = Chains(self._gammas, n_envs, positions, n_steps, device=device, dtype=dtype)
 
     def add(
         self,
@@ -106,8 +105,8 @@ class StackedReplay:
         parts[4][:, there, 0] = self._gammas * ~terminated
         if not on_cpu:
             self._rings[:, at : at + self._envs] = self._staged.to(self._rows.device, non_blocking=True)
-        if self._n_steps > 1:
-            self._over.view(-1, self._slots)[:, at : at + self._envs] = torch.from_numpy(over).to(self._rows.device)
+        if self._chains is not None:
+            self._chains.add(self._steps, parts[3][:, there, 0], parts[4][:, there, 0], over)
         self._steps += 1
 
     def batch(self, rows: Tensor, runs: slice) -> Batch:
@@ -118,26 +117,27 @@ class StackedReplay:
             runs: the C runs that they belong to.
         """
         taken = self._take(rows, runs)
-        if self._n_steps == 1:
+        if self._chains is None:
             return taken
-        returns, last, reach = self._chain(rows, taken.rewards, self._gamma_of[runs])
+        returns, discounts, last = self._chains.take(rows, runs)
         end = self._take(last, runs, place=1)
-        return Batch(taken.observations, end.next_observations, taken.actions, returns, reach * end.discounts)
+        return Batch(taken.observations, end.next_observations, taken.actions, returns, discounts)
 
     def stored(self, first: int, last: int) -> Arrays:
         """Returns what the vector steps first + 1 to last stored and is still there, (R, steps, ...) each."""
         at = self._at(first, last)
         found = {"rows": self._by_position(self._rings)[:, at].cpu().numpy()}
-        if self._n_steps > 1:
-            found["over"] = self._by_position(self._over)[:, at].cpu().numpy()
+        if self._chains is not None:
+            found["over"] = self._chains.over[:, at.cpu().numpy()]
         return found
 
     def refill(self, first: int, last: int, arrays: Arrays) -> None:
         """Stores again what `stored` returned; the newest steps come last."""
-        at, device = self._at(first, last), self._rows.device
-        self._by_position(self._rings)[:, at] = torch.from_numpy(arrays["rows"]).to(device)
-        if self._n_steps > 1:
-            self._by_position(self._over)[:, at] = torch.from_numpy(arrays["over"]).to(device)
+        rows = arrays["rows"]
+        self._by_position(self._rings)[:, self._at(first, last)] = torch.from_numpy(rows).to(self._rows.device)
+        if self._chains is not None:
+            for i, step in enumerate(range(first, last)):
+                self._chains.add(step, rows[:, i, :, -2], rows[:, i, :, -1], arrays["over"][:, i])
         self._steps = last
 
     def seen(self, step: int) -> tuple[Floats, Floats] | None:
@@ -150,16 +150,15 @@ class StackedReplay:
 
     def cut(self, which: NDArray[np.bool_]) -> None:
         """Ends the episodes of some environments, (R, E), with the newest transition, though it was no ending."""
-        if self._n_steps > 1:
-            newest = self._by_position(self._over)[:, self._at(self._steps - 1, self._steps)[0]]
-            newest |= torch.from_numpy(which).to(newest.device)
+        if self._chains is not None:
+            self._chains.cut(self._steps - 1, which)
 
     def _at(self, first: int, last: int) -> Tensor:
         """Returns the positions of the vector steps first + 1 to last."""
         return torch.arange(first, last, device=self._rows.device) % self._positions
 
     def _by_position(self, ring: Tensor) -> Tensor:
-        """Returns a ring (R, slots, ...) or (R · slots) as (R, positions, E, ...)."""
+        """Returns a ring (R, slots, ...) as (R, positions, E, ...)."""
         return ring.view(-1, self._positions, self._envs, *ring.shape[2:])
 
     def _take(self, rows: Tensor, runs: slice, place: int = 0) -> Batch:
@@ -174,27 +173,3 @@ class StackedReplay:
         obs, next_obs, actions, rewards, discounts = torch.split(flat.view(*rows.shape, -1), self._sizes, dim=2)
         self._room[key] = flat, Batch(obs, next_obs, actions, rewards.squeeze(2), discounts.squeeze(2))
         return self._room[key]
-
-    def _chain(self, rows: Tensor, rewards: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Follows each transition for n steps, until its episode or the stored part ends.
-
-        As in Stable-Baselines3 the chain is assembled when it is drawn, so the newest transitions have shorter ones.
-
-        Returns:
-            The discounted sum of rewards, the index of the chain's last transition, and the discount up to before it:
-            (C, B) each.
-        """
-        ring = rows // self._slots * self._slots
-        slot = rows - ring
-        newest = (self._steps - 1) % self._positions
-        returns, last, reach = rewards.clone(), rows, torch.ones_like(rewards)
-        goes_on = ~(self._over[rows] | (slot // self._envs == newest))
-        for _ in range(self._n_steps - 1):
-            slot = (slot + self._envs) % self._slots
-            following = ring + slot
-            reach = torch.where(goes_on, reach * gamma, reach)
-            reward = self._rows[:, -2][following]
-            returns = torch.where(goes_on, returns + reach * reward, returns)
-            last = torch.where(goes_on, following, last)
-            goes_on = goes_on & ~(self._over[following] | (slot // self._envs == newest))
-        return returns, last, reach

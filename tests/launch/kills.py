@@ -31,9 +31,7 @@ from rlbatch.results import RunFolder, find_runs
 WAYS = ("worker", "driver", "group", "SIGTERM", "SIGINT")
 SETTINGS: dict[str, Any] = {"learning_starts": 200, "net_arch": [16], "n_eval_episodes": 3, "log_points": 30}
 _EARLY = 0.25
-"""Share of the moments that may come before anything trains: at most 6 s after the start, which is mostly loading."""
-_EARLY_S, _LATE_S = 6.0, 2.0
-"""Others come at most 2 s after rows were written."""
+"""Share of the moments that may come before anything trains."""
 _PATIENCE_S = 300.0
 
 
@@ -53,8 +51,19 @@ def train(folder: Path, steps: int) -> int:
     return 0 if all(outcome.result["outcome"] == "ok" for outcome in outcomes) else 3
 
 
-def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Counter[str]:
-    """Trains with a blow of each kind, at a random moment each; returns how often each came before the end."""
+def torment(
+    folder: Path, steps: int, ways: list[str], rng: random.Random, *, early_s: float = 6.0, late_s: float = 2.0
+) -> Counter[str]:
+    """Trains with a blow of each kind, at a random moment each; returns how often each came before the end.
+
+    Args:
+        folder: where to train.
+        steps: env steps of the longer runs.
+        ways: the kinds, in order.
+        rng: of the moments.
+        early_s: some blows come at most so long after a start, which is mostly loading.
+        late_s: the others at most so long after rows were written.
+    """
     dealt: Counter[str] = Counter()
     left, last = list(ways), ""
     while True:
@@ -63,7 +72,7 @@ def torment(folder: Path, steps: int, ways: list[str], rng: random.Random) -> Co
                 early = rng.random() < _EARLY
                 if not early:
                     _until_it_writes(driver, folder)
-                if _waits(driver, rng.uniform(0.0, _EARLY_S if early else _LATE_S)):
+                if _waits(driver, rng.uniform(0.0, early_s if early else late_s)):
                     break
                 dealt[left[0]] += 1
                 last = left.pop(0)
