@@ -3,8 +3,10 @@
 python results/speed/hours.py --measure [NAME ...]
     measures on two cores of this machine what hours.json lacks, kind by kind, then writes HOURS.md and the line
     `# Time:` of each file whose kinds are all known; takes more than twenty minutes
+python results/speed/hours.py --full NAME --out FOLDER
+    runs an experiment from nothing into a folder, and keeps in full.json how long that took
 python results/speed/hours.py
-    writes HOURS.md and the lines from hours.json alone
+    writes HOURS.md and the lines from the kept files alone
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,7 @@ from rlbatch.launch.plan import plan_stacks
 
 HOME = Path(__file__).parent
 CORES = 2
+COSTS, FULL, QUICKSTART = HOME / "hours.json", HOME / "full.json", HOME / "quickstart.json"
 MEMORY = 16 * 2**30
 """Bytes for which stacks are planned, whatever is free here."""
 SECONDS = 2.0
@@ -67,24 +72,45 @@ def in_words(value: float) -> str:
     return f"{max(round(60 * value), 1)} minutes" if value < 1 else f"{value:.1f} hours"
 
 
-def line_of(value: float) -> str:
-    """Returns the line of a file's head that tells its time."""
-    return f"# Time: about {in_words(value)} on two cores (results/speed/HOURS.md says how that was found)."
+def line_of(value: float, *, full: bool) -> str:
+    """Returns the line of a file's head that tells its time; `full`: of a whole run, not extrapolated."""
+    how = "measured" if full else "extrapolated"
+    return f"# Time: about {in_words(value)} on two cores, {how} (results/speed/HOURS.md)."
 
 
-def report(found: Mapping[str, float], costs: Costs) -> str:
+def in_full() -> dict[str, float]:
+    """Returns the hours of the experiments that were run from nothing to their end."""
+    seconds = {name: value for path in (FULL, QUICKSTART) if path.is_file() for name, value in _kept(path).items()}
+    return {name: value / 3600 for name, value in seconds.items()}
+
+
+def _kept(path: Path) -> dict[str, float]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {"quickstart": found["rlbatch"]} if path == QUICKSTART else found
+
+
+def report(found: Mapping[str, float], full: Mapping[str, float], costs: Costs) -> str:
     """Returns the page."""
-    rows = [(name, len(stacks_of(name)), in_words(value)) for name, value in sorted(found.items())]
+    rows = [
+        (name, len(stacks_of(name)), in_words(found[name]) if name in found else "", in_words(full[name]))
+        if name in full
+        else (name, len(stacks_of(name)), in_words(found[name]), "")
+        for name in sorted({*found, *full})
+    ]
     parts = [
         "# How long do the experiments take?\n",
         paragraph(f"""
-            Extrapolated, not run in full: of each of the {len(costs)} kinds of stacks in them (environment, network,
-            batch size, width) {SECONDS:.0f} s of training with its rows and {SECONDS / 2:.0f} s of evaluation were
-            measured, two kinds at a time, one on each core. Every stack then takes {START_S:.0f} s to start, its env
-            steps and its evaluations, with episodes half as long as the environment allows, and two stacks run at a
-            time. Measured and written by `python results/speed/hours.py --measure`.
+            Extrapolated: of each of the {len(costs)} kinds of stacks in them (environment, network, batch size, width)
+            {SECONDS:.0f} s of training with its rows and {SECONDS / 2:.0f} s of evaluation were measured in processor
+            time, two kinds at a time, one on each core. Every stack then takes {START_S:.0f} s to start, its env steps
+            and its evaluations, with episodes half as long as the environment allows, and two stacks run at a time.
+            Measured and written by `python results/speed/hours.py --measure`.
         """),
-        table(("experiment", "stacks", "time on two cores"), rows),
+        paragraph("""
+            In full: from the command to its end, with the calibration of what a step costs, by
+            `python results/speed/hours.py --full NAME`, and `quickstart` by `quickstart.py`.
+        """),
+        table(("experiment", "stacks", "extrapolated", "in full"), rows),
     ]
     return "\n".join(parts)
 
@@ -112,11 +138,18 @@ def _measure(stack: Sequence[RunConfig]) -> dict[str, float]:
         side = Reference(stack[0], "cpu")
     else:
         side = Stacked(stack, lambda run, row: None, "cpu", 0, ())
-        side.warm_up()
+        side.warm_up(evaluates=False)
     try:
-        return {"training": side.train(SECONDS).cost, "evaluation": side.evaluate(SECONDS / 2).cost}
+        return {"training": _cost(side.train, SECONDS), "evaluation": _cost(side.evaluate, SECONDS / 2)}
     finally:
         side.close()
+
+
+def _cost(act: Callable[[float], Any], seconds: float) -> float:
+    """Returns the processor time per env step of one run: what else the machine has to do hardly changes it."""
+    started, cpu = time.perf_counter(), time.thread_time()
+    stretch = act(seconds)
+    return float(stretch.cost * (time.thread_time() - cpu) / (time.perf_counter() - started))
 
 
 def _one_thread() -> None:
@@ -126,33 +159,52 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _write_line(name: str, value: float) -> None:
+def run_in_full(name: str, out: Path) -> float:
+    """Runs an experiment into a folder that is not there yet; returns the seconds that it took."""
+    out.mkdir(parents=True)
+    call = "import sys; from rlbatch.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", call, "run", str(EXPERIMENTS / f"{name}.yaml"), "--out", str(out)]
+    started = time.perf_counter()
+    subprocess.run([*command, "--jobs", str(CORES)], check=True)
+    return time.perf_counter() - started
+
+
+def _write_line(name: str, value: float, *, full: bool) -> None:
     """Puts the time into a file's head, under its size."""
     path = EXPERIMENTS / f"{name}.yaml"
     text = re.sub(r"^# Time: .*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     head, size, rest = re.split(r"(^# Size: (?:.*\n# (?!Command))*.*\n)", text, maxsplit=1, flags=re.MULTILINE)
-    path.write_text(head + size + line_of(value) + "\n" + rest, encoding="utf-8")
+    path.write_text(head + size + line_of(value, full=full) + "\n" + rest, encoding="utf-8")
 
 
 def main() -> None:
     """Measures if asked to, and writes the page and the heads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--full", metavar="NAME")
+    parser.add_argument("--out", type=Path, default=Path("full"))
     parser.add_argument("names", nargs="*", help="experiments to measure; all by default")
     given = parser.parse_args()
     names = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
-    kept = HOME / "hours.json"
-    costs = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    if given.full:
+        seconds = run_in_full(given.full, given.out)
+        kept = json.loads(FULL.read_text(encoding="utf-8")) if FULL.is_file() else {}
+        _keep(FULL, kept | {given.full: round(seconds, 1)})
+    costs = json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.is_file() else {}
     if given.measure:
         asked = [stack for name in given.names or names for stack in stacks_of(name)]
         for kind, cost in measure(stack for stack in asked if kind_of(stack) not in costs):
             costs[kind] = cost
-            kept.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            _keep(COSTS, costs)
     known = [name for name in names if all(kind_of(stack) in costs for stack in stacks_of(name))]
-    found = {name: hours(name, costs) for name in known}
-    (HOME / "HOURS.md").write_text(report(found, costs), encoding="utf-8")
-    for name, value in found.items():
-        _write_line(name, value)
+    found, full = {name: hours(name, costs) for name in known}, in_full()
+    (HOME / "HOURS.md").write_text(report(found, full, costs), encoding="utf-8")
+    for name, value in (found | full).items():
+        _write_line(name, value, full=name in full)
+
+
+def _keep(path: Path, what: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(what, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

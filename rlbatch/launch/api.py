@@ -10,12 +10,15 @@ from typing import Any, TypedDict, Unpack
 import yaml
 
 from rlbatch.environments import import_module
+from rlbatch.errors import InputError
 from rlbatch.grid import Request
 from rlbatch.launch.execute import Outcome, Report, execute
 from rlbatch.launch.task import Task, task_of_document, task_of_request
 from rlbatch.strict_yaml import Document, parse, read
+from rlbatch.training.checkpoint import INTERVAL_S
 
 _AXES = ("batch_size", "seed")
+_LEAST = {"jobs": 1, "stack_width": 1, "env_workers": 0}
 
 
 class Resources(TypedDict, total=False):
@@ -116,7 +119,19 @@ def _document(source: str | Path | Mapping[str, Any]) -> Document:
     return read(Path(source))
 
 
+def _check_resources(resources: Mapping[str, Any]) -> None:
+    """Raises InputError for a number that the command line would not take either."""
+    for name, least in _LEAST.items():
+        value = resources.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise InputError(name, f"{value!r} is not a whole number", f"give {least} or more")
+    seconds = resources.get("checkpoint_s", INTERVAL_S)
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        raise InputError("checkpoint_s", f"{seconds!r} is not a number of seconds", "give a number above 0")
+
+
 def _execute(task: Task, report: Report | None, resources: Mapping[str, Any]) -> list[Outcome]:
+    _check_resources(resources)
     return execute(
         task.planned,
         task.experiment,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlbatch.environments import LARGE_OBSERVATION
-from rlbatch.training.replay import Batch, Floats, StackedReplay
+from rlbatch.training.n_step import Floats
+from rlbatch.training.replay import Batch, StackedReplay
 from rlbatch.training.state import Arrays
 
 _NONE = -1

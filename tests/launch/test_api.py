@@ -122,6 +122,24 @@ def test_bad_arguments_are_named() -> None:
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("jobs", 0, "jobs: 0 is not a whole number; give 1 or more"),
+        ("stack_width", 2.5, "stack_width: 2.5 is not a whole number; give 1 or more"),
+        ("stack_width", True, "stack_width: True is not"),
+        ("env_workers", -1, "env_workers: -1 is not a whole number; give 0 or more"),
+        ("checkpoint_s", 0, "checkpoint_s: 0 is not a number of seconds; give a number above 0"),
+        ("checkpoint_s", float("nan"), "checkpoint_s: nan is not"),
+        ("checkpoint_s", "often", "checkpoint_s: 'often' is not"),
+    ],
+)
+def test_resources_that_the_command_line_would_refuse_are_refused(name: str, value: Any, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        rlbatch.train("CartPole-v1", **{name: value}, **TINY)
+    assert not Path("results").exists()
+
+
 def test_importing_rlbatch_loads_nothing_large() -> None:
     told = "import sys, rlbatch; sys.exit(bool({'torch', 'gymnasium', 'polars', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", told], check=False, timeout=60).returncode == 0
