@@ -55,8 +55,9 @@ def kind_of(stack: Sequence[RunConfig]) -> str:
     first = stack[0]
     updates = first.gradient_steps / (first.train_freq * first.n_envs)
     network = "x".join(map(str, first.net_arch))
+    sizes = "+".join(str(size) for size in sorted({config.batch_size for config in stack}))
     return (
-        f"{first.engine} {first.algo} {first.env_id} {network} batch {first.batch_size} n {first.n_steps} "
+        f"{first.engine} {first.algo} {first.env_id} {network} batch {sizes} n {first.n_steps} "
         f"updates {updates:.4g} width {len(stack)}"
     )
 

@@ -36,7 +36,7 @@ PROCESSES = 2
 
 
 def measure() -> dict[str, Any]:
-    """Returns the seconds of `rlbatch run quickstart`, and those of each run on Stable-Baselines3."""
+    """Returns the seconds of `rlbatch run quickstart` by the clock, and of each run on Stable-Baselines3."""
     configs = [run.config for run in plan(read(EXPERIMENTS / "quickstart.yaml")).planned]
     chosen = [config for config in configs if config.seed < SEEDS]
     return {
@@ -67,8 +67,9 @@ def report(found: Mapping[str, Any]) -> str:
             episodes. `rlbatch run quickstart` took {found["rlbatch"]:.0f} s on two cores, from the command to its end.
             The same runs one after the other on Stable-Baselines3's own class, {PROCESSES} processes at a time, with
             its own `EvalCallback` and nothing else, would take {total:.0f} s: **{total / found["rlbatch"]:.1f} times**
-            as long. That is extrapolated from {SEEDS} whole runs of each batch size, below, timed without the loading
-            of the library.
+            as long. That is extrapolated from {SEEDS} whole runs of each batch size, below, in processor time of their
+            one thread, which other work on the machine lengthens less than it would by the clock, and without the
+            loading of the library.
         """),
         table(("batch size", "seconds of a run on Stable-Baselines3"), rows),
         paragraph("Measured and written by `python results/speed/quickstart.py --measure`."),
@@ -99,7 +100,7 @@ def _one_thread() -> None:
 
 
 def _train_on_sb3(config: RunConfig) -> float:
-    """Trains one run as a user of Stable-Baselines3 would; returns the seconds it took."""
+    """Trains one run as a user of Stable-Baselines3 would; returns the seconds of processor time it took."""
     import gymnasium
     from stable_baselines3.common.callbacks import EvalCallback
     from stable_baselines3.common.evaluation import evaluate_policy
@@ -112,10 +113,10 @@ def _train_on_sb3(config: RunConfig) -> float:
     instance = Monitor(gymnasium.make(config.env_id))
     every = config.total_timesteps // config.n_evaluations
     evaluate = EvalCallback(instance, n_eval_episodes=config.n_eval_episodes, eval_freq=every, verbose=0)
-    started = time.perf_counter()
+    started = time.process_time()
     evaluate_policy(model, instance, config.n_eval_episodes)
     model.learn(config.total_timesteps, callback=evaluate, log_interval=None)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def main() -> None:

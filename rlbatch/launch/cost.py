@@ -13,7 +13,7 @@ from rlbatch.environments import EPISODE_CAP, describe, family_of
 
 START_S = 4.0
 """Of a worker process: loading torch, making environments."""
-CALLS_US = {"dqn": 350.0, "sac": 1000.0}
+CALLS_US = {"dqn": 500.0, "sac": 1000.0}
 """Of one vector step with one update, whatever the width: the calls themselves."""
 ACT_US = 12.0
 """Of one run's action."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rlbatch.config import LABEL, SETTINGS, RunConfig, as_dict
 from rlbatch.launch.cost import makespan, stack_seconds
 from rlbatch.launch.estimate import replay_bytes
+from rlbatch.training.padding import padded_rows
 
 MAX_WIDTH = 32
 """Most runs of a stack, unless the user says otherwise."""
@@ -47,8 +48,8 @@ def plan_stacks(
     """Returns the stacks: lists of indices into `configs`, each ascending; those that take longest come first.
 
     Runs of the sb3 engine stand alone. Runs of the stacked engine share a stack if their static settings are equal,
-    and on a CPU, where padding costs more than it saves, their batch sizes too. What is too much for one stack is
-    split evenly. Stacks are split further while that lets several workers end earlier.
+    and on a CPU, where more padding costs more than it saves, also the rows that their batches are padded to anyway
+    (8 and 16 share them). What is too much for one stack is split evenly. Stacks are split further while that lets several workers end earlier.
 
     A pure function: the same arguments give the same plan, and on a CPU no number of a run depends on it.
 
@@ -94,9 +95,9 @@ def _company(config: RunConfig, index: int, device: str) -> str:
     """Returns a text that is equal for two runs if they can share a stack."""
     if config.engine == "sb3":
         return str(index)
-    shared = [*_STATIC, "batch_size"] if not device.startswith("cuda") else _STATIC
     settings = as_dict(config)
-    return json.dumps([settings[name] for name in shared], sort_keys=True)
+    rows = 0 if device.startswith("cuda") else padded_rows(config.batch_size, config.activation_fn)
+    return json.dumps([rows, *(settings[name] for name in _STATIC)], sort_keys=True)
 
 
 def _widest(config: RunConfig, width: int | None, memory: int | None) -> int:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlbatch.training.layout import LANES, Layout
+from rlbatch.training.layout import Layout
+from rlbatch.training.padding import LANES
 
 _NORM_EPS = 1e-5
 

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from rlbatch.config import RunConfig
 from rlbatch.training.clock import Clock
-from rlbatch.training.layout import Layout, fill, initial_rows, padded
+from rlbatch.training.layout import Layout, fill, initial_rows
 from rlbatch.training.networks import StackedMLP, Tape, polyak
 from rlbatch.training.optimizer import Adam, restore_all, state_of
+from rlbatch.training.padding import padded
 from rlbatch.training.randomness import Stream, Words, normals, uniforms
 from rlbatch.training.replay import Batch, StackedReplay
 from rlbatch.training.squashed import Squashed, squash, squash_gradient

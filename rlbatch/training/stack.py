@@ -30,7 +30,7 @@ from rlbatch.training.envs import EnvironmentFailure, resets_exactly
 from rlbatch.training.episodes import Episodes
 from rlbatch.training.frame_replay import make_replay
 from rlbatch.training.instances import Instances
-from rlbatch.training.layout import padded_rows
+from rlbatch.training.padding import padded_rows
 from rlbatch.training.replay_draws import ReplayDraws
 from rlbatch.training.sac import Sac
 from rlbatch.training.stack_evaluation import MakeInstances, StackEvaluator

@@ -14,7 +14,7 @@ from rlbatch.training.env_workers import RemoteInstances
 from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.evaluation import Evaluation
 from rlbatch.training.instances import Instances
-from rlbatch.training.layout import padded_rows
+from rlbatch.training.padding import padded_rows
 from rlbatch.training.randomness import episode_seed
 
 ActGreedily = Callable[[NDArray[np.float32]], NDArray[Any]]

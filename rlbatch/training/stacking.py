@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlbatch.config import RunConfig
-from rlbatch.training.layout import padded_rows
+from rlbatch.training.padding import padded_rows
 from rlbatch.training.optimizer import constants_of
 from rlbatch.training.state import Arrays
 
@@ -166,8 +166,8 @@ class Sums(Generic[Raw]):
         for tag, values in self._tags_of(_each(self._raw, lambda one: one[: self.place])).items():
             if tag not in self._totals:
                 self._totals[tag] = self._raw[0].new_zeros(values.shape[1:])
-            # a sum over one run alone would be another kind of sum than over several; the last cumulative one is not
-            self._totals[tag].add_(values.cumsum(dim=0)[-1] if values.dim() == 2 else values.sum(dim=0))
+            for one in values.unbind(0):  # a sum over an axis depends on how many numbers lie beside it
+                self._totals[tag].add_(one)
         self._summed, self.place = self._summed + self.place, 0
 
     def _mean(self, total: Tensor) -> NDArray[np.float64]:

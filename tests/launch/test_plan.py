@@ -107,6 +107,13 @@ def test_stacks_come_in_the_order_of_their_first_runs() -> None:
     assert plan_stacks(runs, device="cuda") == [[0, 1, 2, 3, 4, 5]]
 
 
+def test_batches_that_are_padded_to_the_same_rows_share_a_stack() -> None:
+    sizes = [8, 16, 17, 32, 33]
+    assert plan_stacks([dqn(batch_size=size) for size in sizes]) == [[0, 1], [2, 3], [4]]
+    smooth = [dqn(batch_size=size, activation_fn="silu") for size in sizes]
+    assert plan_stacks(smooth) == [[0, 1, 2, 3], [4]]
+
+
 def test_a_stack_is_divided_where_another_worker_would_be_idle() -> None:
     assert plan_stacks(seeds(32), jobs=1) == [list(range(32))]
     assert sorted(plan_stacks(seeds(32), jobs=2)) == [list(range(16)), list(range(16, 32))]
@@ -150,7 +157,7 @@ RUNS = st.lists(
     st.builds(
         dqn,
         seed=st.integers(0, 3),
-        batch_size=st.sampled_from([16, 32]),
+        batch_size=st.sampled_from([8, 16, 32]),
         learning_rate=st.sampled_from([1e-3, 1e-4]),
         train_freq=st.sampled_from([1, 4]),
         net_arch=st.sampled_from([[8], [8, 8]]),
@@ -177,7 +184,7 @@ def test_every_run_is_in_one_stack_of_runs_that_fit_together(
     sizes: dict[Any, list[int]] = {}
     for stack in stacks:
         company = {
-            (c.engine, c.train_freq, c.net_arch, c.log_points, c.batch_size if device == "cpu" else None)
+            (c.engine, c.train_freq, c.net_arch, c.log_points, -(-c.batch_size // 16) if device == "cpu" else None)
             for c in (runs[index] for index in stack)
         }
         assert len(company) == 1

@@ -88,6 +88,11 @@ def mixed_sac(run: int) -> dict[str, Any]:
     }
 
 
+def small_batches(run: int) -> dict[str, Any]:
+    """Batch sizes that are padded to the same 16 rows."""
+    return {"batch_size": (16, 8, 3)[run % 3]}
+
+
 SEVERAL = {"n_steps": 3, "n_envs": 3, "train_freq": 2, "gradient_steps": 3, "total_timesteps": 450}
 ODD: dict[str, Any] = {"net_arch": (33, 7), "batch_size": 24}
 ODDER: dict[str, Any] = {"net_arch": (33, 7), "batch_size": 16}

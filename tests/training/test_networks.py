@@ -13,8 +13,9 @@ from scipy import stats
 from stable_baselines3.common.utils import polyak_update
 from torch import nn
 
-from rlbatch.training.layout import LANES, Layout, fill, initial_rows, padded, padded_rows
+from rlbatch.training.layout import Layout, fill, initial_rows
 from rlbatch.training.networks import ACTIVATIONS, StackedMLP, polyak
+from rlbatch.training.padding import LANES, padded, padded_rows
 
 MODULES = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU}
 LAYOUTS = [

@@ -16,7 +16,7 @@ from rlbatch.training import stack_evaluation as module
 from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.evaluation import Evaluation, Evaluator
 from rlbatch.training.instances import Instances
-from rlbatch.training.layout import padded_rows
+from rlbatch.training.padding import padded_rows
 from rlbatch.training.randomness import episode_seed
 from rlbatch.training.stack_evaluation import StackEvaluator
 

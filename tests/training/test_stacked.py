@@ -25,6 +25,7 @@ from training.runs import (
     numbers,
     rows_of,
     sac,
+    small_batches,
     train,
 )
 
@@ -66,10 +67,12 @@ COMPANIES: dict[str, list[RunConfig]] = {
     "dqn, norm": company(dqn, **ODD, layer_norm=True),
     "dqn, several steps": company(dqn, **ODD, **SEVERAL),
     "dqn, mixed": company(dqn, mixed_dqn, **ODD),
+    "dqn, batches": company(dqn, small_batches, net_arch=(33, 7)),
     "sac": company(sac, net_arch=(64, 64)),
     "sac, odd": company(sac, **ODDER, activation_fn="silu", layer_norm=True),
     "sac, several steps": company(sac, **ODD, **SEVERAL, activation_fn="tanh"),
     "sac, mixed": company(sac, mixed_sac, **ODD),
+    "sac, batches": company(sac, small_batches, net_arch=(33, 7)),
     "sac, six actions": company(partial(sac, "Probe/Spaced-v0", env_kwargs={"action": "six"}), **ODD),
 }
 
