@@ -49,7 +49,8 @@ def plan_stacks(
 
     Runs of the sb3 engine stand alone. Runs of the stacked engine share a stack if their static settings are equal,
     and on a CPU, where more padding costs more than it saves, also the rows that their batches are padded to anyway
-    (8 and 16 share them). What is too much for one stack is split evenly. Stacks are split further while that lets several workers end earlier.
+    (8 and 16 share them). What is too much for one stack is split evenly. Stacks are split further while that lets
+    several workers end earlier.
 
     A pure function: the same arguments give the same plan, and on a CPU no number of a run depends on it.
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlbatch.config import RunConfig
-from rlbatch.training.padding import padded_rows
 from rlbatch.training.optimizer import constants_of
+from rlbatch.training.padding import padded_rows
 from rlbatch.training.state import Arrays
 
 _CACHE_NUMBERS = 1 << 18
