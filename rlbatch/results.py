@@ -24,7 +24,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESULT_KEYS = ("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
 _ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
-_EVAL_START = '{"kind": "eval"'
+_EVAL_START = b'{"kind": "eval"'
 _EVAL_KEYS = (*_ROW_KEYS, "eval/return_mean", "returns", "lengths", "cut_episodes")
 
 
@@ -111,15 +111,15 @@ class RunFolder:
         """
         if not self.metrics_path.is_file():
             return
-        start = None if kind is None else f'{{"kind": "{kind}"'
-        with self.metrics_path.open(encoding="utf-8", errors="replace") as lines:
+        start = b"" if kind is None else f'{{"kind": "{kind}"'.encode()
+        with self.metrics_path.open("rb") as lines:  # not decoded: most lines of a run are not of the kind asked for
             for number, line in enumerate(lines, 1):
-                if not line.endswith("\n"):
+                if not line.endswith(b"\n"):
                     return
-                if start is None or line.startswith(start):
+                if line.startswith(start):
                     where = f"{self.metrics_path}:{number}"
                     try:
-                        row = json.loads(line)
+                        row = json.loads(line.decode(errors="replace"))
                     except json.JSONDecodeError as error:
                         raise InputError(where, f"is not a row: {error.msg}") from error
                     _require(row, _EVAL_KEYS if line.startswith(_EVAL_START) else _ROW_KEYS, where)
