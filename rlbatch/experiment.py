@@ -94,8 +94,7 @@ class Experiment:
         """
         asked = Plan({}, {}, {})
         for plan in _current(self._plans()):
-            for kept, new in zip(asked, (plan["runs"], plan.get("also", {}), plan.get("analysis", {})), strict=True):
-                kept.update(new)
+            asked = Plan(*(known | plan.get(key, {}) for key, known in asked._asdict().items()))
         for path in map(Path, asked.runs):
             if path.is_absolute() or ".." in path.parts:
                 raise RefusedError(str(self.plan_path), f"names the run {str(path)!r}, outside the experiment")

@@ -129,7 +129,7 @@ class Task:
                 fixed = {axis: view[axis] for axis in self.axes if axis not in _FIRST[:2]}
                 _, cells = found.setdefault(json.dumps(fixed, sort_keys=True), (fixed, {}))
                 cells[view["batch_size"], view["learning_rate"]] = arm
-        return tuple(Slice(*one) for one in found.values())
+        return tuple(Slice(*found[key]) for key in sorted(found))
 
 
 def tasks_of(runs: Iterable[Run]) -> tuple[Task, ...]:
@@ -140,7 +140,8 @@ def tasks_of(runs: Iterable[Run]) -> tuple[Task, ...]:
     for arm in arms:
         kwargs = known.get(arm.env_id, {}) if arm.config is None else arm.config.env_kwargs
         groups.setdefault((arm.env_id, json.dumps(kwargs, sort_keys=True)), []).append(arm)
-    return tuple(_task(env_id, json.loads(kwargs), groups[env_id, kwargs]) for env_id, kwargs in sorted(groups))
+    ordered = sorted(groups, key=lambda group: (group[0], len(group[1]), group[1]))
+    return tuple(_task(env_id, json.loads(kwargs), groups[env_id, kwargs]) for env_id, kwargs in ordered)
 
 
 def rate_before_rule(learning_rate: float, labels: Labels, batch_size: int) -> float:
@@ -206,9 +207,7 @@ def _views(arm: Arm) -> list[dict[str, Any]]:
         return []
     settings = {name: value for name, value in identity(arm.config).items() if name not in _NEVER}
     rates = [rate_before_rule(arm.learning_rate, labels, arm.batch_size) for labels in arm.labels]
-    return [
-        settings | dict(labels) | {"learning_rate": rate} for labels, rate in zip(arm.labels, rates, strict=True)
-    ]
+    return [settings | dict(labels) | {"learning_rate": rate} for labels, rate in zip(arm.labels, rates, strict=True)]
 
 
 def _axes(views: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -221,6 +220,6 @@ def _axes(views: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[st
         for view in views:
             known = json.dumps([view.get(axis) for axis in axes])
             told.setdefault(known, set()).add(json.dumps(view.get(name)))
-        if len(set().union(*told.values())) > 1 if told else False:
+        if len(set().union(*told.values())) > 1:
             (axes if any(len(values) > 1 for values in told.values()) else following).append(name)
     return tuple(axes), tuple(following)

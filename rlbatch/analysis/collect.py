@@ -28,7 +28,18 @@ Labels = Mapping[str, Any]
 LABELS = tuple(name for name, setting in SETTINGS.items() if setting.role == LABEL)
 """Fields that say by which design, rule and preset a run was asked for."""
 
-_PREFERRED = ("ok", "diverged", "out_of_memory", "env_error", "hung", "crashed", "running", "partial", "unreadable", "planned")
+_PREFERRED = (
+    "ok",
+    "diverged",
+    "out_of_memory",
+    "env_error",
+    "hung",
+    "crashed",
+    "running",
+    "partial",
+    "unreadable",
+    "planned",
+)
 """Where two folders hold the same run, the one whose status comes first counts."""
 
 
@@ -176,9 +187,7 @@ def _within(path: str, parts: set[str]) -> bool:
     return any(not part or f"{path}/".startswith(f"{part}/") for part in parts)
 
 
-def _read(
-    experiment: Experiment, planned: Mapping[str, str], also: Mapping[str, Sequence[Labels]]
-) -> Iterator[Run]:
+def _read(experiment: Experiment, planned: Mapping[str, str], also: Mapping[str, Sequence[Labels]]) -> Iterator[Run]:
     """Yields each planned run of an experiment as it stands."""
     busy = experiment.locked()
     attempts = (experiment.path / ATTEMPTS).is_dir()

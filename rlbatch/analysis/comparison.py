@@ -1,4 +1,4 @@
-"""What is there to compare? The runs of experiment folders with their scores, arm by arm and environment by environment.
+"""What is there to compare? The runs of experiment folders with their scores, by environment and arm.
 
 This is where tables, reports and recommendations start: `compare` reads and scores everything once. Statistics take the
 vectors of its arms, one number for each counted run.
@@ -6,6 +6,7 @@ vectors of its arms, one number for each counted run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,18 @@ from rlbatch.analysis.collect import Collected, Run, collect, grid
 from rlbatch.analysis.efficiency import AXES, Clock, View
 from rlbatch.analysis.front import Cells, Front, front_of
 from rlbatch.analysis.metrics import ACROSS, METRICS
+from rlbatch.analysis.power_law import PowerLaw, power_law_of
 from rlbatch.analysis.scales import THRESHOLD, Scale, marks_of, scale_of
 from rlbatch.analysis.scores import Crossings, Curves
+from rlbatch.designs import replay_ratio
 from rlbatch.references import low_of
 
 Floats = NDArray[np.float64]
 
 RETAINED = "75%"
 """The mark after which retention is measured where an environment has no threshold."""
+_RATIO = ("replay_ratio", "train_freq", "gradient_steps")
+"""Axes that set the replay ratio."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,27 @@ class ScoredTask:
         """Returns (batch size, learning rate before the rule) -> (R,) a metric of the runs, for the arms of a slice."""
         found = {cell: self.arms.get(arm.path) for cell, arm in part.cells.items()}
         return {cell: scored.values[metric] for cell, scored in found.items() if scored is not None}
+
+    def power_laws(self, metric: str, *, seed: int = 0) -> tuple[tuple[Mapping[str, Any], PowerLaw], ...]:
+        """Returns how the best batch size follows the replay ratio, for each part of the arms that has such an axis.
+
+        Args:
+            metric: of which higher is better.
+            seed: of the resamples.
+        """
+        groups: dict[str, tuple[dict[str, Any], dict[tuple[float, int, float], Floats]]] = {}
+        for part in self.task.slices:
+            ratios = {replay_ratio(arm.config) for arm in part.cells.values() if arm.config is not None}
+            if len(ratios) == 1:
+                fixed = {axis: value for axis, value in part.fixed.items() if axis not in _RATIO}
+                _, cells = groups.setdefault(json.dumps(fixed, sort_keys=True), (fixed, {}))
+                (ratio,) = ratios
+                cells |= {(ratio, *cell): values for cell, values in self.cells(part, metric).items()}
+        return tuple(
+            (fixed, power_law_of(cells, seed=seed))
+            for fixed, cells in groups.values()
+            if len({ratio for ratio, _, _ in cells}) > 1
+        )
 
     def front(self, part: Slice, mark: str, *, seed: int = 0) -> Front:
         """Returns the updates and samples that the arms of a slice take to a mark, with the critical batch size."""
@@ -167,8 +193,9 @@ def _scored_arm(
     reached: dict[str, Floats] = {}
     for axis in AXES:
         spent = efficiency.amounts(these, axis, clock)
-        for mark, told in crossings.items() if spent is not None else ():
-            reached[f"{axis}_to_{mark}"] = efficiency.amounts_to(told, spent)[:counted]
+        if spent is not None:
+            to = {mark: efficiency.amounts_to(told, spent)[:counted] for mark, told in crossings.items()}
+            reached |= {f"{axis}_to_{mark}": values for mark, values in to.items()}
     kept = marks.get(THRESHOLD, marks.get(RETAINED))
     steady = stability.stability_of(these.returns, scale.range, kept)
     return ScoredArm(these, {**values, **reached, **steady}, crossings, _across(these, values, scale), scale)
@@ -190,5 +217,5 @@ def _across(these: Curves, values: Mapping[str, Floats], scale: Scale) -> dict[s
 
 def _has_rule(arm: Arm, fixed: Mapping[str, Any]) -> bool:
     """Tells whether the learning rate of a slice follows the batch size by a rule."""
-    rules = {labels["lr_rule"] for labels in arm.labels}
-    return fixed.get("lr_rule", next(iter(rules), "none")) != "none"
+    rules = {str(labels["lr_rule"]) for labels in arm.labels}
+    return bool(fixed.get("lr_rule", next(iter(rules), "none")) != "none")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Cells = Mapping[tuple[int, float], Floats]
-"""(batch size, learning rate) -> (R,) updates until each run reaches the mark; infinite if never, NaN if it may still."""
+"""(batch size, learning rate) -> (R,) updates until runs reach the mark; infinite if never, NaN if they still may."""
 
 SIZES = 5
 """Batch sizes from which on a bend can be told."""

@@ -56,7 +56,9 @@ METRICS: dict[str, Metric] = {
     "drawdown_max": Metric("return", False, "deepest fall from an evaluation to a later one", "difference"),
     "drawdown_tail": Metric("return", False, "distance below the best so far, worst quarter", "difference"),
     "fall_tail": Metric("return", False, "fall within a twentieth of the budget, worst quarter", "difference"),
-    "dispersion": Metric("return", False, "deviation of the differences of evaluations, noise subtracted", "difference"),
+    "dispersion": Metric(
+        "return", False, "deviation of the differences of evaluations, noise subtracted", "difference"
+    ),
     "below_best": Metric("share", False, "evaluations below the best so far by a tenth of the range", "share"),
     "retention": Metric("share", True, "evaluations that still reach a mark after it was reached", "share"),
 }

@@ -52,7 +52,7 @@ class Curves:
     @property
     def means(self) -> Floats:
         """Mean return of each evaluation, (R, T)."""
-        return self.returns.mean(axis=2)
+        return np.asarray(self.returns.mean(axis=2))
 
 
 class Crossings(NamedTuple):
@@ -136,9 +136,9 @@ def crossings_of(these: Curves, marks: Mapping[str, float]) -> dict[str, Crossin
     seeds = np.concatenate((these.seeds, np.array([run.seed for run in unfinished], dtype=np.int64)))
     found = [curves.crossings(run, list(marks.values())) for run in means]
     over = np.arange(len(means)) < len(these.seeds)
+    last = np.array([len(run) - 1 for run in means], dtype=np.int64)
     told = {}
     for number, mark in enumerate(marks):
-        reached = np.array([indices[number] is not None for indices in found], dtype=np.bool_)
-        at = [len(run) - 1 if (index := indices[number]) is None else index for run, indices in zip(means, found, strict=True)]
-        told[mark] = Crossings(seeds, np.array(at, dtype=np.int64), reached, over & ~reached)
+        index = np.array([-1 if one[number] is None else one[number] for one in found], dtype=np.int64)
+        told[mark] = Crossings(seeds, np.where(index < 0, last, index), index >= 0, over & (index < 0))
     return told

@@ -144,8 +144,8 @@ def collapsed(returns: Floats, low: float, span: float) -> Bools:
     for run in returns:
         both = curves.halves(run) or (run[:, 0], run[:, 0])
         learned.append(np.mean([b[np.argmax(a)] for a, b in (both, both[::-1])]) - low)
-    reached = np.array(learned)
-    return (reached >= LEARNED * span) & (final < reached / 2)
+    reached: Floats = np.array(learned)
+    return np.asarray((reached >= LEARNED * span) & (final < reached / 2))
 
 
 def iqr(values: Floats) -> float:
