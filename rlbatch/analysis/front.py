@@ -153,16 +153,15 @@ def _least_squares(batches: Floats, logs: Floats) -> tuple[Floats, Floats, Float
         batches: (B,) ascending.
         logs: (K, B) log S; infinite values take no part.
     """
-    known = np.isfinite(logs)
-    values = np.where(known, logs, 0.0)
+    known = np.isfinite(logs).astype(np.float64)
     count = known.sum(axis=1)
-    least = np.full(len(logs), np.inf)
-    found = np.zeros((2, len(logs)))
-    for critical in np.geomspace(batches[0] / _BEYOND, batches[-1] * _BEYOND, _STEPS):
-        rest = np.where(known, values - np.log1p(critical / batches), 0.0)
-        height = rest.sum(axis=1) / count
-        squares = (np.where(known, rest - height[:, None], 0.0) ** 2).sum(axis=1)
-        better = squares < least
-        least[better] = squares[better]
-        found[:, better] = np.stack((np.full(better.sum(), critical), height[better]))
-    return found[0], found[1], np.sqrt(least / count)
+    values = np.where(known > 0, logs, 0.0)
+    centre = values.sum(axis=1) / count
+    values = (values - centre[:, None]) * known
+    critical = np.geomspace(batches[0] / _BEYOND, batches[-1] * _BEYOND, _STEPS)
+    bends = np.log1p(critical[None] / batches[:, None])
+    squares = (values**2).sum(axis=1)[:, None] + known @ bends**2 - 2 * values @ bends
+    squares -= (known @ bends) ** 2 / count[:, None]
+    best = squares.argmin(axis=1)
+    height = centre - (known @ bends)[np.arange(len(logs)), best] / count
+    return critical[best], height, np.sqrt(np.maximum(squares.min(axis=1), 0.0) / count)
