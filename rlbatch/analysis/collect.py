@@ -198,7 +198,7 @@ def _read(experiment: Experiment, planned: Mapping[str, str], also: Mapping[str,
             yield Run(folder.path, path, ("running" if busy else "partial") if begun else "planned")
             continue
         try:
-            run = _read_run(folder, run_id, busy)
+            run = _read_run(folder, path, run_id, busy)
         except RlbatchError as error:
             if _PATH.fullmatch(path) is None:
                 raise
@@ -207,8 +207,15 @@ def _read(experiment: Experiment, planned: Mapping[str, str], also: Mapping[str,
         yield replace(run, labels=(*run.labels, *more))
 
 
-def _read_run(folder: RunFolder, run_id: str, busy: bool) -> Run:
-    """Returns a run that was begun; raises RlbatchError where its record does not hold together."""
+def _read_run(folder: RunFolder, path: str, run_id: str, busy: bool) -> Run:
+    """Returns a run that was begun; raises RlbatchError where its record does not hold together.
+
+    Args:
+        folder: of the run.
+        path: where it lies below its experiment.
+        run_id: that the plan has there; empty without a plan, and then the path follows from the settings.
+        busy: whether a command trains in the experiment.
+    """
     config = folder.config()
     if run_id and config.run_id != run_id:
         raise InputError(str(folder.config_path), f"is of the run {config.run_id}, not of {run_id}, which is planned")
@@ -217,7 +224,7 @@ def _read_run(folder: RunFolder, run_id: str, busy: bool) -> Run:
     status = str(result["outcome"]) if result is not None else "running" if busy else "partial"
     labels = {name: getattr(config, name) for name in LABELS}
     reason = str(result["reason"]) if result is not None else ""
-    return Run(folder.path, str(run_path(config)), status, reason, config, (labels,), returns)
+    return Run(folder.path, path if run_id else str(run_path(config)), status, reason, config, (labels,), returns)
 
 
 def _returns(folder: RunFolder, config: RunConfig, *, finished: bool) -> Floats:
