@@ -117,9 +117,12 @@ class ScoredTask:
         )
 
     def front(self, part: Slice, mark: str, *, seed: int = 0) -> Front:
-        """Returns the updates and samples that the arms of a slice take to a mark, with the critical batch size."""
+        """Returns the updates and samples that the arms of a slice take to a mark, with the critical batch size.
+
+        A mark is reached between two evaluations: half the way is taken, else small amounts would be overestimated.
+        """
         cells: Cells = {
-            cell: efficiency.amounts_to(scored.crossings[mark], scored.curves.updates)
+            cell: efficiency.amounts_to(scored.crossings[mark], efficiency.half_way(scored.curves.updates))
             for cell, arm in part.cells.items()
             if (scored := self.arms.get(arm.path)) is not None
         }

@@ -105,6 +105,11 @@ def amounts_to(crossings: Crossings, spent: Floats) -> Floats:
     return np.where(crossings.reached, spent[crossings.at], np.where(crossings.never, np.inf, np.nan))
 
 
+def half_way(spent: Floats) -> Floats:
+    """Returns (T,) the middle between what was spent at each evaluation and at the one before it."""
+    return np.concatenate((spent[:1], (spent[1:] + spent[:-1]) / 2))
+
+
 def cost_of(arm: Arm, clock: Clock | None) -> Cost:
     """Returns what an arm's batch size costs; whatever was not measured is None."""
     told = [_memory(run.folder) for run in arm.counted]

@@ -91,7 +91,7 @@ def front_of(cells: Cells, *, evaluations: int, rule: bool, seed: int = 0) -> Fr
     reached = [size for size in sizes if np.isfinite(best[size][0])]
     batches = np.array(reached, dtype=np.float64)
     updates = np.array([best[size][0] for size in reached])
-    reason = _why_not(cells, len(reached), evaluations, rule=rule)
+    reason = _why_not(cells, updates, evaluations, rule=rule)
     fit = None
     if not reason:
         fit = _fitted(batches, updates, _resampled(cells, reached, np.random.default_rng(seed)))
@@ -101,12 +101,14 @@ def front_of(cells: Cells, *, evaluations: int, rule: bool, seed: int = 0) -> Fr
     return Front(batches, rates, updates, updates * batches, beyond, fit, reason)
 
 
-def _why_not(cells: Cells, sizes: int, evaluations: int, *, rule: bool) -> str:
+def _why_not(cells: Cells, updates: Floats, evaluations: int, *, rule: bool) -> str:
     """Returns what keeps a design from telling the critical batch size, or the empty string."""
     if any(np.isnan(amounts).any() for amounts in cells.values()):
         return "some runs are not finished"
-    if sizes < SIZES:
-        return f"{sizes} batch sizes reach the mark, {SIZES} are needed"
+    if len(updates) < SIZES:
+        return f"{len(updates)} batch sizes reach the mark, {SIZES} are needed"
+    if updates.min() <= 0:
+        return "the mark is reached before the first update"
     if evaluations < EVALUATIONS:
         return f"{evaluations} evaluations of a run are too coarse, {EVALUATIONS} are needed (n_evaluations: 40)"
     if not rule and len({rate for _, rate in cells}) < 2:
@@ -117,13 +119,17 @@ def _why_not(cells: Cells, sizes: int, evaluations: int, *, rule: bool) -> str:
 
 
 def _resampled(cells: Cells, sizes: list[int], rng: np.random.Generator) -> Floats:
-    """Returns (K, B) the median updates of resampled runs at each batch size's best rate; may be infinite."""
+    """Returns (K, B) the median updates of resampled runs at each batch size's best rate; may be infinite.
+
+    A median of no update at all, which has no logarithm, is taken as infinite too.
+    """
     medians: dict[int, list[Floats]] = {size: [] for size in sizes}
     for (size, _), amounts in sorted(cells.items()):
         if size in medians:
-            drawn = rng.integers(len(amounts), size=(RESAMPLES, len(amounts)))
-            medians[size].append(np.median(amounts[drawn], axis=1))
-    return np.stack([np.min(medians[size], axis=0) for size in sizes], axis=1)
+            chosen = rng.integers(len(amounts), size=(RESAMPLES, len(amounts)))
+            medians[size].append(np.median(amounts[chosen], axis=1))
+    drawn = np.stack([np.min(medians[size], axis=0) for size in sizes], axis=1)
+    return np.where(drawn > 0, drawn, np.inf)
 
 
 def _fitted(batches: Floats, updates: Floats, resampled: Floats) -> Hyperbola | None:

@@ -49,10 +49,17 @@ def run(means: ArrayLike, status: str = "ok", reason: str = "", **settings: Any)
     return Run(Path(run_path(own)), str(run_path(own)), status, reason, own, (labels,), returns)
 
 
-def write(root: Path, own: RunConfig, means: Sequence[float], outcome: str | None = "ok", reason: str = "") -> Path:
+def write(
+    root: Path,
+    own: RunConfig,
+    means: Sequence[float],
+    outcome: str | None = "ok",
+    reason: str = "",
+    threshold: float | None = None,
+) -> Path:
     """Writes the folder of a run; without an outcome, one that is not finished. Returns it."""
     folder = Experiment(root).run(own)
-    record = Recorder(folder, own, None, device="cpu", stack_width=3)
+    record = Recorder(folder, own, threshold, device="cpu", stack_width=3)
     updates = 0
     for point, mean in zip(grid(own), means, strict=False):
         updates = count_updates(own, point)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from analysis.folders import config, plan, write
 
+from rlbatch.analysis.collect import grid
 from rlbatch.analysis.comparison import Comparison, compare
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.results import write_json
@@ -149,3 +151,34 @@ def test_the_best_batch_of_each_replay_ratio_is_told_where_there_is_such_an_axis
     assert law.exponent == pytest.approx(-1.0)
     (scored,) = compare([tmp_path / "CartPole-v1" / "dqn"]).tasks
     assert len(scored.power_laws("auc")) == 1
+
+
+def test_scores_that_runs_record_themselves_are_the_same(tmp_path: Path) -> None:
+    noisy = np.random.default_rng(0).uniform(100, 500, 21)
+    own = config(n_evaluations=20, total_timesteps=2000)
+    final = json.loads((write(tmp_path, own, noisy.tolist(), threshold=300.0) / "result.json").read_text())["final"]
+    (scored,) = compare([tmp_path]).tasks
+    (arm,) = scored.arms.values()
+    told = {name: arm.values[name][0] for name in ("auc", "return_mean", "best", "drawdown_max", "dispersion")}
+    assert told == {name: pytest.approx(final[name]) for name in told}
+
+
+def test_the_front_of_folders_has_the_critical_batch_with_which_they_were_made(tmp_path: Path) -> None:
+    critical, least, steps = 100.0, 400.0, 4000
+    for size, factor in ((8, 1), (32, 4), (64, 8), (128, 16), (256, 32)):
+        for rate, slower in ((1e-3, 1.0), (1e-2, 2.0)):
+            for seed in (0, 1):
+                own = config(
+                    batch_size=size, train_freq=factor, learning_rate=rate, seed=seed, match="samples",
+                    total_timesteps=steps, n_evaluations=40, learning_starts=0,
+                )  # fmt: skip
+                arrives = least * slower * (1 + size / critical)
+                write(tmp_path, own, [500.0 if point >= arrives else 20.0 for point in grid(own)])
+    (scored,) = compare([tmp_path]).tasks
+    (part,) = scored.task.slices
+    front = scored.front(part, "threshold")
+    assert front.reason == ""
+    assert front.fit is not None
+    assert front.fit.critical == pytest.approx(critical, rel=0.15)
+    assert front.learning_rates.tolist() == [1e-3] * 5
+    assert front.samples == pytest.approx(8 * least * (1 + front.batch_sizes / critical), rel=0.1)

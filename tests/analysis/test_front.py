@@ -85,6 +85,7 @@ def test_a_run_that_never_arrives_counts_and_does_not_vanish() -> None:
         (cells(0.0, spread=0.0), {}, "no bend"),
         (cells(1e9, spread=0.0), {}, "no bend"),
         ({cell: np.full(5, np.nan) for cell in cells(1.0)}, {}, "not finished"),
+        ({cell: values * (cell[0] > 8) for cell, values in cells(1.0).items()}, {}, "before the first update"),
     ],
 )
 def test_where_it_cannot_be_told_the_reason_is(
@@ -93,6 +94,12 @@ def test_where_it_cannot_be_told_the_reason_is(
     told = front(own, **known)
     assert told.fit is None
     assert reason in told.reason
+
+
+def test_a_resample_without_an_update_does_no_harm() -> None:
+    own = cells(100.0)
+    own[512, 1e-3][:4] = 0.0
+    assert front(own).fit is not None
 
 
 def test_a_rule_stands_for_the_rate_axis() -> None:
