@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from analysis.folders import config, episodes, run
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlbatch.analysis.arms import Arm, tasks_of
@@ -70,10 +70,10 @@ def test_the_lowest_is_an_evaluation_and_not_an_episode() -> None:
     assert floor_of(None, [run([[-10.0, 10.0], [1.0, 3.0]])]) == 0.0
 
 
-@pytest.mark.parametrize("settings", [{}, {"n_envs": 3}, {"train_freq": 7, "gradient_steps": 5}, {"n_envs": 300}])
-def test_the_updates_of_an_evaluation_are_those_that_the_engines_count(settings: dict[str, Any]) -> None:
-    own = config(**settings)
-    these = curves(run(CURVE, **settings))
+@pytest.mark.parametrize("values", [{}, {"n_envs": 3}, {"train_freq": 7, "gradient_steps": 5}, {"n_envs": 300}])
+def test_the_updates_of_an_evaluation_are_those_that_the_engines_count(values: dict[str, Any]) -> None:
+    own = config(**values)
+    these = curves(run(CURVE, **values))
     steps = [-(-int(point) // own.n_envs) for point in these.timesteps]
     assert these.updates.tolist() == [Clock(own).updates_done(step) for step in steps]
     assert these.samples.tolist() == (these.updates * own.batch_size).tolist()
@@ -104,6 +104,7 @@ def test_marks_are_reached_never_or_censored() -> None:
 MEANS = st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=5)
 
 
+@settings(deadline=None)  # other processes may have the processor
 @given(st.lists(MEANS, min_size=1, max_size=4), st.integers(0, 3), st.integers(0, 5), st.floats(-1e3, 1e3))
 def test_a_run_that_diverges_never_raises_a_mean(means: list[list[float]], which: int, kept: int, low: float) -> None:
     which %= len(means)
