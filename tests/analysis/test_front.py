@@ -49,6 +49,14 @@ def test_the_interval_holds_a_known_critical_batch(critical: float) -> None:
     assert widths and np.median(widths) < 6
 
 
+def test_a_rate_at_which_nothing_is_fast_does_not_matter() -> None:
+    own = cells(100.0)
+    slow = {cell: np.full(10, 20_000.0) for cell in own if cell[1] == 1e-2}
+    fit = front(own | slow).fit
+    assert fit is not None
+    assert fit.low <= 100.0 <= fit.high
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     own = cells(100.0, spread=0.3)
     assert front(own).fit == front(own).fit

@@ -42,6 +42,16 @@ def test_the_best_of_a_grid_is_known_to_half_a_step_and_not_better() -> None:
     assert told.high - told.low > 0.2
 
 
+def test_a_batch_size_counts_at_its_own_best_rate() -> None:
+    own = cells(-0.5)
+    worse = {cell: np.full(10, -np.log2(cell[1])) for cell in own if cell[2] == 1e-2}  # poor, and best at batch 16
+    told = power_law_of(own | worse)
+    assert told.best.tolist() == [256, 128, 64]
+    assert told.low is not None
+    assert told.high is not None
+    assert told.low < -0.5 < told.high
+
+
 def test_it_is_told_at_the_ratios_that_were_tried_and_nowhere_else() -> None:
     told = power_law_of(cells(-0.5))
     assert told.ratios.tolist() == list(RATIOS)

@@ -27,6 +27,7 @@ FALLS = episodes([0, 10, 4, 12, 6, 6, 14, 13])
 def test_the_tail_of_drawdowns_is_the_worst_quarter_of_the_evaluations() -> None:
     assert drawdown_tail(FALLS) == pytest.approx(6.0)
     assert drawdown_tail(episodes([0, 10, 4, 10])) == 6.0
+    assert drawdown_tail(episodes([0, 10, 4, 10, 2, 10, 10, 10])) == 7.0
     assert drawdown_tail(episodes(np.arange(8))) == 0.0
 
 
@@ -39,6 +40,7 @@ def test_the_tail_is_located_on_one_half_and_measured_on_the_other() -> None:
 
 def test_the_tail_of_falls_is_the_worst_quarter_of_the_steps() -> None:
     assert fall_tail(FALLS) == pytest.approx(6.0)
+    assert fall_tail(episodes([0, 10, 4, 10, 2, 10, 10, 10])) == 7.0
     assert fall_tail(episodes([0, 3, 5, 6, 6.5])) == pytest.approx(-0.5)  # even the worst step rises
 
 
