@@ -276,9 +276,8 @@ def _hash(content: Any) -> str:
 
 
 def _is_plan(plan: Any) -> bool:
-    if not isinstance(plan, Mapping) or not {"hash", "runs"} <= set(plan):
-        return False
-    return all(isinstance(plan.get(key, {}), Mapping) for key in Plan._fields)
+    whole = isinstance(plan, Mapping) and {"hash", "runs"} <= set(plan)
+    return whole and all(isinstance(plan.get(key, {}), Mapping) for key in Plan._fields)
 
 
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
