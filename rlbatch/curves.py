@@ -11,6 +11,7 @@ drawdown and the square of dispersion are zero on average, so both can be negati
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,11 +58,11 @@ def drawdown(returns: Floats) -> float | None:
     Returns:
         A difference of returns, or None with fewer than two episodes per evaluation.
     """
-    halves = _halves(returns)
-    if halves is None:
+    both = halves(returns)
+    if both is None:
         return None
     falls = []
-    for located, measured in (halves, halves[::-1]):
+    for located, measured in (both, both[::-1]):
         peak = int(np.argmax(located))
         falls.append(measured[peak] - measured[-1])
     return float(np.mean(falls))
@@ -76,11 +77,11 @@ def max_drawdown(returns: Floats) -> float | None:
     Returns:
         A difference of returns, or None with fewer than two episodes per evaluation.
     """
-    halves = _halves(returns)
-    if halves is None:
+    both = halves(returns)
+    if both is None:
         return None
     falls = []
-    for located, measured in (halves, halves[::-1]):
+    for located, measured in (both, both[::-1]):
         trough = int(np.argmax(np.maximum.accumulate(located) - located))
         peak = int(np.argmax(located[: trough + 1]))
         falls.append(measured[peak] - measured[trough])
@@ -125,13 +126,22 @@ def steps_to_threshold(timesteps: Floats, means: Floats, threshold: float) -> fl
     Returns:
         Env steps of an evaluation, or None where the curve does not cross.
     """
+    (index,) = crossings(means, [threshold])
+    return None if index is None else float(timesteps[index])
+
+
+def crossings(means: Floats, thresholds: Sequence[float]) -> list[int | None]:
+    """Returns the index of the evaluation at which the isotonic fit first reaches each threshold, or None.
+
+    Args:
+        means: (E,).
+        thresholds: returns, in any order.
+    """
     from scipy.optimize import isotonic_regression  # takes a third of a second to load, and a driver never comes here
 
     fit = isotonic_regression(means).x
-    crossed = np.flatnonzero(fit >= threshold)
-    if len(crossed) == 0 or crossed[0] >= len(means) - 2:
-        return None
-    return float(timesteps[crossed[0]])
+    found = [int(np.searchsorted(fit, threshold)) for threshold in thresholds]
+    return [index if index < len(means) - 2 else None for index in found]
 
 
 def summarise(timesteps: Floats, returns: Floats, threshold: float | None, *, finished: bool) -> Summary:
@@ -162,7 +172,7 @@ def summarise(timesteps: Floats, returns: Floats, threshold: float | None, *, fi
     )
 
 
-def _halves(returns: Floats) -> tuple[Floats, Floats] | None:
+def halves(returns: Floats) -> tuple[Floats, Floats] | None:
     """Returns the means (E,) of the odd episodes (first, third, ...) and of the even ones, or None with one episode."""
     if returns.shape[1] < 2:
         return None

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -48,6 +48,14 @@ class Declared:
     analysis: Mapping[str, Any]
 
 
+class Plan(NamedTuple):
+    """What is asked for now: run path -> run id; run id -> its further labels; how the runs will be compared."""
+
+    runs: dict[str, str]
+    also: dict[str, list[dict[str, Any]]]
+    analysis: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The folder of one experiment."""
@@ -74,22 +82,23 @@ class Experiment:
         return RunFolder(self.path / run_path(config))
 
     def planned(self) -> dict[str, str]:
-        """Returns run path -> run id of what is asked for now; empty without a plan.
+        """Returns run path -> run id of what is asked for now; raises like `plan`."""
+        return self.plan().runs
 
-        That is the last file that was run, and what single commands have added since; without a file, all that single
-        commands have asked for.
+    def plan(self) -> Plan:
+        """Returns what the last file asked for, and what single commands have added since.
 
         Raises:
             InputError: the plan cannot be read.
             RefusedError: it has another schema.
         """
-        runs: dict[str, str] = {}
+        asked = Plan({}, {}, {})
         for plan in _current(self._plans()):
-            runs |= plan["runs"]
-        for path in map(Path, runs):
+            asked = Plan(*(known | plan.get(key, {}) for key, known in asked._asdict().items()))
+        for path in map(Path, asked.runs):
             if path.is_absolute() or ".." in path.parts:
                 raise RefusedError(str(self.plan_path), f"names the run {str(path)!r}, outside the experiment")
-        return runs
+        return asked
 
     def statuses(self) -> dict[str, str]:
         """Returns run path -> status of all runs, planned or found.
@@ -267,7 +276,8 @@ def _hash(content: Any) -> str:
 
 
 def _is_plan(plan: Any) -> bool:
-    return isinstance(plan, Mapping) and "hash" in plan and isinstance(plan.get("runs"), Mapping)
+    whole = isinstance(plan, Mapping) and {"hash", "runs"} <= set(plan)
+    return whole and all(isinstance(plan.get(key, {}), Mapping) for key in Plan._fields)
 
 
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -24,7 +24,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESULT_KEYS = ("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
 _ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
-_EVAL_START = '{"kind": "eval"'
+_EVAL_START = b'{"kind": "eval"'
 _EVAL_KEYS = (*_ROW_KEYS, "eval/return_mean", "returns", "lengths", "cut_episodes")
 
 
@@ -70,6 +70,10 @@ class RunFolder:
             InputError: it is missing or unreadable.
             RefusedError: a newer schema, or a config that does not match its id.
         """
+        return self._checked()[0]
+
+    def _checked(self) -> tuple[dict[str, Any], RunConfig]:
+        """Returns what config.json says, and the config in it."""
         record = read_json(self.config_path)
         if record.get("schema") != SCHEMA:
             found = record.get("schema")
@@ -80,7 +84,7 @@ class RunFolder:
             raise RefusedError(str(self.config_path), f"is not a run's config: {error}") from error
         if config.run_id != record.get("run_id"):
             raise RefusedError(str(self.config_path), "was changed by hand: its config does not match its run_id")
-        return record
+        return record, config
 
     def holds(self, config: RunConfig) -> bool:
         """Tells whether config.json is that of this run; raises like `record`, but is quick where all is well."""
@@ -91,7 +95,7 @@ class RunFolder:
 
     def config(self) -> RunConfig:
         """Returns the run's config; raises like `record`."""
-        return from_dict(self.record()["config"])
+        return self._checked()[1]
 
     def result(self) -> dict[str, Any] | None:
         """Returns result.json, or None for a run that is not finished; raises InputError if it is unreadable."""
@@ -100,8 +104,8 @@ class RunFolder:
         result = read_json(self.result_path)
         if result.get("outcome") not in OUTCOMES:
             raise InputError(str(self.result_path), f"has the unknown outcome {result.get('outcome')!r}")
-        _require(result, _RESULT_KEYS, str(self.result_path))
-        _require(result["final"], _FINAL_KEYS, f"{self.result_path}: final")
+        _require(result, _RESULT_KEYS, self.result_path)
+        _require(result["final"], _FINAL_KEYS, self.result_path, "final")
         return result
 
     def rows(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
@@ -109,20 +113,20 @@ class RunFolder:
 
         A last line without its end, as a kill leaves it, is skipped; any other unreadable line raises InputError.
         """
-        if not self.metrics_path.is_file():
+        path = self.metrics_path
+        if not path.is_file():
             return
-        start = None if kind is None else f'{{"kind": "{kind}"'
-        with self.metrics_path.open(encoding="utf-8", errors="replace") as lines:
+        start = b"" if kind is None else f'{{"kind": "{kind}"'.encode()
+        with path.open("rb") as lines:  # not decoded: most lines of a run are not of the kind asked for
             for number, line in enumerate(lines, 1):
-                if not line.endswith("\n"):
+                if not line.endswith(b"\n"):
                     return
-                if start is None or line.startswith(start):
-                    where = f"{self.metrics_path}:{number}"
+                if line.startswith(start):
                     try:
-                        row = json.loads(line)
+                        row = json.loads(line.decode(errors="replace"))
                     except json.JSONDecodeError as error:
-                        raise InputError(where, f"is not a row: {error.msg}") from error
-                    _require(row, _EVAL_KEYS if line.startswith(_EVAL_START) else _ROW_KEYS, where)
+                        raise InputError(f"{path}:{number}", f"is not a row: {error.msg}") from error
+                    _require(row, _EVAL_KEYS if line.startswith(_EVAL_START) else _ROW_KEYS, path, number)
                     yield row
 
     def status(self) -> str:
@@ -199,10 +203,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _require(content: Any, keys: tuple[str, ...], where: str) -> None:
-    """Raises InputError unless `content` is an object with these keys."""
+def _require(content: Any, keys: tuple[str, ...], path: Path, *place: object) -> None:
+    """Raises InputError unless `content`, found at this place in a file, is an object with these keys."""
+    if isinstance(content, dict) and all(key in content for key in keys):
+        return
+    where = ":".join(map(str, (path, *place)))
     if not isinstance(content, dict):
         raise InputError(where, f"is not an object with {', '.join(keys)}")
-    missing = [key for key in keys if key not in content]
-    if missing:
-        raise InputError(where, f"lacks {', '.join(missing)}")
+    raise InputError(where, f"lacks {', '.join(key for key in keys if key not in content)}")

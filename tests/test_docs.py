@@ -13,6 +13,7 @@ import pytest
 from engines import ENGINE
 
 from rlbatch import environments, errors, presets
+from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.cli import main
 from rlbatch.config import SETTINGS
 from rlbatch.experiment_file import plan
@@ -160,6 +161,14 @@ def test_the_table_of_tags_describes_every_tag_with_its_unit_and_no_other() -> N
         assert unit, tag
 
 
+def test_the_table_of_metrics_names_every_metric_and_no_other() -> None:
+    named = [name for row in table_rows("How runs are scored") for name in re.findall(r"`([^`]+)`", row[0])]
+    amounts = {name for name in METRICS if "_to_" in name}
+    assert [name for name in named if name not in amounts] == [name for name in METRICS if name not in amounts]
+    section = README.partition("\n## How runs are scored\n")[2].partition("\n## ")[0]
+    assert {*named, *inline(section)} >= set(ACROSS)
+
+
 @pytest.mark.parametrize("field", ["match", "lr_rule"])
 def test_the_readme_has_a_table_row_for_every_design_and_rule(field: str) -> None:
     check = SETTINGS[field].check
@@ -234,8 +243,10 @@ def test_the_example_of_an_own_environment_trains_and_is_evaluated_again(
 
 @pytest.mark.usefixtures("in_process")
 def test_the_examples_in_python_run_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
-    examples = [block for block in blocks(README, "python") if "import rlbatch" in block]
-    assert len(examples) == 3
+    examples = [
+        block for block in blocks(README, "python") if re.search(r"^(import|from) rlbatch", block, re.MULTILINE)
+    ]
+    assert len(examples) == 4
     for example in examples:
         brief = re.sub(r"10_000", "3_000", re.sub(r'(seeds"?[=:] ?)4', r"\g<1>2", example))
         exec(compile(brief, "README.md", "exec"), {})  # noqa: S102 - the page's own

@@ -15,8 +15,8 @@ from rlbatch.grid import PlannedRun
 from rlbatch.strict_yaml import Document
 from rlbatch.values import Check, Choice, Real
 
-METRICS = ("auc", "return_mean", "best", "steps_to_threshold", "drawdown_max", "dispersion")
-"""Scores of a run in result.json that a comparison can be about."""
+METRICS = ("auc", "final", "return_mean", "best", "steps_to_threshold", "drawdown_max", "dispersion")
+"""Scores of a run that a comparison can be about."""
 
 _FRACTION = Real(0, 1, above_low=True, below_high=True)
 _KNOWN: dict[str, Check] = {

@@ -1,0 +1,225 @@
+"""What is compared? Arms: runs that differ in nothing but the seed, by environment, and the settings that vary.
+
+A finished run counts, and so does a diverged one. A run that is missing because something else failed is named, and so
+is one that is not finished; an arm with either is not complete. Want of memory counts as divergence where the batch
+size was its cause: a smaller batch fitted, and at the same batch size nothing did.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rlbatch.analysis.collect import LABELS, Labels, Run, facts_of
+from rlbatch.config import RunConfig, identity
+
+MISSING = ("out_of_memory", "env_error", "hung", "crashed", "unreadable")
+"""Statuses of runs that say nothing about the batch size."""
+UNFINISHED = ("planned", "partial", "running")
+"""Statuses of runs that may still finish."""
+
+_FIRST = ("batch_size", "learning_rate", "match", "lr_rule", "replay_ratio")
+"""Settings that are looked at first; others that follow from them are no axes of their own."""
+_NEVER = ("env_id", "env_kwargs", "seed")
+_MEMORY = ("algo", "net_arch", "buffer_size", "n_envs", "engine")
+"""Settings besides the batch size that decide what memory a run needs."""
+_POWER = {"none": 0.0, "sqrt": 0.5, "linear": 1.0, "adam-sde": 0.5}
+"""Power of the batch size with which each rule scales the learning rate."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Planned runs that differ in nothing but the seed.
+
+    Attributes:
+        path: of its runs, below their experiment; names the arm.
+        env_id: gymnasium id, or module:Id.
+        algo: dqn or sac.
+        batch_size: transitions in each update's batch.
+        learning_rate: effective; rounded to two digits where no run was begun.
+        config: of one of its runs, seed aside that of all; None where none was begun.
+        labels: of every design that asked for it.
+        finished: runs that ended ok.
+        diverged: runs that diverged, want of memory for the batch included.
+        missing: runs that say nothing about the batch size: failed for another reason, or unreadable.
+        unfinished: runs that may still finish.
+    """
+
+    path: str
+    env_id: str
+    algo: str
+    batch_size: int
+    learning_rate: float
+    config: RunConfig | None
+    labels: tuple[Labels, ...]
+    finished: tuple[Run, ...]
+    diverged: tuple[Run, ...]
+    missing: tuple[Run, ...]
+    unfinished: tuple[Run, ...]
+
+    @property
+    def counted(self) -> tuple[Run, ...]:
+        """The runs that every score is about, by seed."""
+        return tuple(sorted((*self.finished, *self.diverged), key=lambda run: run.seed))
+
+    @property
+    def planned(self) -> int:
+        """How many runs were planned."""
+        return len(self.counted) + len(self.missing) + len(self.unfinished)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned run counts."""
+        return not self.missing and not self.unfinished
+
+
+class Slice(NamedTuple):
+    """Arms of one environment between which only batch size and learning rate differ.
+
+    Attributes:
+        fixed: axis -> value, for every other axis.
+        cells: (batch size, learning rate before the rule) -> arm.
+    """
+
+    fixed: Mapping[str, Any]
+    cells: Mapping[tuple[int, float], Arm]
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """In ascending order."""
+        return tuple(sorted({batch for batch, _ in self.cells}))
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """Before the rule, in ascending order."""
+        return tuple(sorted({rate for _, rate in self.cells}))
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment with its arguments, and the arms that were to be trained in it, by batch size.
+
+    Attributes:
+        env_id: gymnasium id, or module:Id.
+        env_kwargs: arguments of the environment.
+        arms: all of them.
+        axes: settings that vary and do not follow from those before them; `learning_rate` is the one before the rule.
+        following: settings that vary because an axis does, such as `train_freq` under match: samples.
+    """
+
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+    axes: tuple[str, ...]
+    following: tuple[str, ...]
+
+    @functools.cached_property
+    def slices(self) -> tuple[Slice, ...]:
+        """Its arms, apart by every axis but batch size and learning rate; an arm that two designs share is in both.
+
+        Arms of which no run was begun are in none: their settings are not known.
+        """
+        found: dict[str, tuple[dict[str, Any], dict[tuple[int, float], Arm]]] = {}
+        for arm in self.arms:
+            for view in _views(arm):
+                fixed = {axis: view[axis] for axis in self.axes if axis not in _FIRST[:2]}
+                _, cells = found.setdefault(json.dumps(fixed, sort_keys=True), (fixed, {}))
+                cells[view["batch_size"], view["learning_rate"]] = arm
+        return tuple(Slice(*found[key]) for key in sorted(found))
+
+
+def tasks_of(runs: Iterable[Run]) -> tuple[Task, ...]:
+    """Returns the environments of the planned runs, in the order of their ids, with their arms."""
+    arms = _arms(runs)
+    known = {arm.env_id: arm.config.env_kwargs for arm in reversed(arms) if arm.config is not None}
+    groups: dict[tuple[str, str], list[Arm]] = {}
+    for arm in arms:
+        kwargs = known.get(arm.env_id, {}) if arm.config is None else arm.config.env_kwargs
+        groups.setdefault((arm.env_id, json.dumps(kwargs, sort_keys=True)), []).append(arm)
+    ordered = sorted(groups, key=lambda group: (group[0], len(group[1]), group[1]))
+    return tuple(_task(env_id, json.loads(kwargs), groups[env_id, kwargs]) for env_id, kwargs in ordered)
+
+
+def rate_before_rule(learning_rate: float, labels: Labels, batch_size: int) -> float:
+    """Returns the learning rate that was asked for, at `lr_reference_batch`, to ten digits."""
+    factor = batch_size / labels["lr_reference_batch"]
+    return float(f"{learning_rate / factor ** _POWER[labels['lr_rule']]:.10g}")
+
+
+def _task(env_id: str, env_kwargs: Mapping[str, Any], arms: Sequence[Arm]) -> Task:
+    axes, following = _axes([view for arm in arms for view in _views(arm)])
+    ordered = sorted(arms, key=lambda arm: (arm.batch_size, arm.learning_rate, arm.path))
+    return Task(env_id, env_kwargs, tuple(ordered), axes, following)
+
+
+def _arms(runs: Iterable[Run]) -> list[Arm]:
+    """Returns the arms of the planned runs, in the order of their paths."""
+    ordered = sorted(runs, key=lambda run: (run.arm, run.seed))
+    too_large = _too_large(ordered)
+    return [_arm(path, list(group), too_large) for path, group in itertools.groupby(ordered, lambda run: run.arm)]
+
+
+def _arm(path: str, runs: Sequence[Run], too_large: set[str]) -> Arm:
+    facts = facts_of(runs[0].path)
+    config = next((run.config for run in runs if run.config is not None), None)
+    labels: list[Labels] = []
+    for run in runs:
+        labels += [one for one in run.labels if one not in labels]
+    diverged = [run for run in runs if run.status == "diverged" or run.path in too_large]
+    missing = [run for run in runs if run.status in MISSING and run.path not in too_large]
+    return Arm(
+        path=path,
+        env_id=facts.env_id if config is None else config.env_id,
+        algo=facts.algo,
+        batch_size=facts.batch_size,
+        learning_rate=facts.learning_rate if config is None else config.learning_rate,
+        config=config,
+        labels=tuple(labels),
+        finished=tuple(run for run in runs if run.status == "ok"),
+        diverged=tuple(diverged),
+        missing=tuple(missing),
+        unfinished=tuple(run for run in runs if run.status in UNFINISHED),
+    )
+
+
+def _too_large(runs: Iterable[Run]) -> set[str]:
+    """Returns the paths of the runs that lacked memory because of their batch size."""
+    fitted: dict[tuple[Any, ...], set[int]] = {}
+    lacked: list[tuple[tuple[Any, ...], int, str]] = []
+    for run in runs:
+        if run.config is None:
+            continue
+        kind = (run.config.env_id, str(run.config.env_kwargs), *(getattr(run.config, name) for name in _MEMORY))
+        if run.status in ("ok", "diverged"):
+            fitted.setdefault(kind, set()).add(run.config.batch_size)
+        elif run.status == "out_of_memory":
+            lacked.append((kind, run.config.batch_size, run.path))
+    return {path for kind, batch, path in lacked if fitted.get(kind) and max(fitted[kind]) < batch}
+
+
+def _views(arm: Arm) -> list[dict[str, Any]]:
+    """Returns an arm's settings once for each design that asked for it, the learning rate before the rule."""
+    if arm.config is None:
+        return []
+    settings = {name: value for name, value in identity(arm.config).items() if name not in _NEVER}
+    rates = [rate_before_rule(arm.learning_rate, labels, arm.batch_size) for labels in arm.labels]
+    return [settings | dict(labels) | {"learning_rate": rate} for labels, rate in zip(arm.labels, rates, strict=True)]
+
+
+def _axes(views: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the settings that vary, those that do not follow from the ones before them, and those that do."""
+    names = dict.fromkeys((*_FIRST, *(name for view in views for name in view), *LABELS))
+    axes: list[str] = []
+    following: list[str] = []
+    for name in names:
+        told: dict[str, set[str]] = {}
+        for view in views:
+            known = json.dumps([view.get(axis) for axis in axes])
+            told.setdefault(known, set()).add(json.dumps(view.get(name)))
+        if len(set().union(*told.values())) > 1:
+            (axes if any(len(values) > 1 for values in told.values()) else following).append(name)
+    return tuple(axes), tuple(following)

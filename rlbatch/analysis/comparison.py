@@ -1,0 +1,224 @@
+"""What is there to compare? The runs of experiment folders with their scores, by environment and arm.
+
+This is where tables, reports and recommendations start: `compare` reads and scores everything once. Statistics take the
+vectors of its arms, one number for each counted run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlbatch.analysis import efficiency, scores, stability
+from rlbatch.analysis.arms import Arm, Slice, Task, tasks_of
+from rlbatch.analysis.collect import Collected, Run, collect, grid
+from rlbatch.analysis.efficiency import AXES, Clock, View
+from rlbatch.analysis.front import Cells, Front, front_of
+from rlbatch.analysis.metrics import ACROSS, METRICS
+from rlbatch.analysis.power_law import PowerLaw, power_law_of
+from rlbatch.analysis.scales import THRESHOLD, Scale, marks_of, scale_of
+from rlbatch.analysis.scores import Crossings, Curves
+from rlbatch.designs import replay_ratio
+from rlbatch.references import low_of
+
+Floats = NDArray[np.float64]
+
+RETAINED = "75%"
+"""The mark after which retention is measured where an environment has no threshold."""
+_RATIO = ("replay_ratio", "train_freq", "gradient_steps")
+"""Axes that set the replay ratio."""
+
+
+@dataclass(frozen=True)
+class ScoredArm:
+    """The counted runs of an arm and their scores.
+
+    Attributes:
+        curves: of the runs, over the whole budget.
+        values: metric -> (R,) one number for each run, in the order of `curves.seeds`; NaN where a run cannot tell,
+            infinite where it never reaches a mark. The names are those of `metrics.METRICS`.
+        crossings: mark -> when each run reaches it, unfinished runs included.
+        across: metric -> the arm's; the names are those of `metrics.ACROSS`.
+        scale: of its environment.
+    """
+
+    curves: Curves
+    values: Mapping[str, Floats]
+    crossings: Mapping[str, Crossings]
+    across: Mapping[str, float]
+    scale: Scale
+
+    @property
+    def arm(self) -> Arm:
+        """Whose scores these are."""
+        return self.curves.arm
+
+    def normalised(self, metric: str) -> Floats:
+        """Returns (R,) a metric of the runs on the environment's scale; NaN where a score has none."""
+        return METRICS[metric].normalised(self.values[metric], self.scale)
+
+    def normalised_across(self, metric: str) -> float:
+        """Returns a metric across the runs on the environment's scale; NaN where it has none."""
+        return float(ACROSS[metric].normalised(np.array(self.across[metric]), self.scale))
+
+
+@dataclass(frozen=True)
+class ScoredTask:
+    """An environment, its scale, and the scores of its arms.
+
+    Attributes:
+        task: the environment with all arms that were planned, also those of which no run counts.
+        scale: of its scores.
+        floor: return at which a diverged run stays.
+        marks: name -> return of the marks to reach.
+        clock: what its seconds mean, or None: no seconds axis.
+        arms: path of an arm -> its scores, in the order of `task.arms`; without those of which no run counts.
+        views: axis -> how the curves of these arms are put on it.
+    """
+
+    task: Task
+    scale: Scale
+    floor: float
+    marks: Mapping[str, float]
+    clock: Clock | None
+    arms: Mapping[str, ScoredArm]
+    views: Mapping[str, View]
+
+    def cells(self, part: Slice, metric: str) -> dict[tuple[int, float], Floats]:
+        """Returns (batch size, learning rate before the rule) -> (R,) a metric of the runs, for the arms of a slice."""
+        found = {cell: self.arms.get(arm.path) for cell, arm in part.cells.items()}
+        return {cell: scored.values[metric] for cell, scored in found.items() if scored is not None}
+
+    def power_laws(self, metric: str, *, seed: int = 0) -> tuple[tuple[Mapping[str, Any], PowerLaw], ...]:
+        """Returns how the best batch size follows the replay ratio, for each part of the arms that has such an axis.
+
+        Args:
+            metric: of which higher is better.
+            seed: of the resamples.
+        """
+        groups: dict[str, tuple[dict[str, Any], dict[tuple[float, int, float], Floats]]] = {}
+        for part in self.task.slices:
+            ratios = {replay_ratio(arm.config) for arm in part.cells.values() if arm.config is not None}
+            if len(ratios) == 1:
+                fixed = {axis: value for axis, value in part.fixed.items() if axis not in _RATIO}
+                _, cells = groups.setdefault(json.dumps(fixed, sort_keys=True), (fixed, {}))
+                (ratio,) = ratios
+                cells |= {(ratio, *cell): values for cell, values in self.cells(part, metric).items()}
+        return tuple(
+            (fixed, power_law_of(cells, seed=seed))
+            for fixed, cells in groups.values()
+            if len({ratio for ratio, _, _ in cells}) > 1
+        )
+
+    def front(self, part: Slice, mark: str, *, seed: int = 0) -> Front:
+        """Returns the updates and samples that the arms of a slice take to a mark, with the critical batch size.
+
+        A mark is reached between two evaluations: half the way is taken, else small amounts would be overestimated.
+        """
+        cells: Cells = {
+            cell: efficiency.amounts_to(scored.crossings[mark], efficiency.half_way(scored.curves.updates))
+            for cell, arm in part.cells.items()
+            if (scored := self.arms.get(arm.path)) is not None
+        }
+        first = next(iter(part.cells.values()))
+        evaluations = 0 if first.config is None else len(grid(first.config))
+        return front_of(cells, evaluations=evaluations, rule=_has_rule(first, part.fixed), seed=seed)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that the folders have to say.
+
+    Attributes:
+        collected: the runs as they were read.
+        tasks: one for each environment.
+    """
+
+    collected: Collected
+    tasks: tuple[ScoredTask, ...]
+
+    @property
+    def missing(self) -> tuple[Run, ...]:
+        """Planned runs that say nothing about the batch size, by environment and arm."""
+        return tuple(run for scored in self.tasks for arm in scored.task.arms for run in arm.missing)
+
+    @property
+    def unfinished(self) -> tuple[Run, ...]:
+        """Planned runs that may still finish."""
+        return tuple(run for scored in self.tasks for arm in scored.task.arms for run in arm.unfinished)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned run counts: otherwise a mean is one of the runs there are, and has to say so."""
+        return not self.missing and not self.unfinished
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """Reads and scores the runs of one or several folders; raises like `collect`."""
+    collected = collect(folders)
+    return Comparison(collected, tuple(_scored(task, collected) for task in tasks_of(collected.runs)))
+
+
+def _scored(task: Task, collected: Collected) -> ScoredTask:
+    """Returns an environment with the scores of its arms."""
+    low = low_of(task.env_id, task.env_kwargs, collected.references)
+    runs = [run for arm in task.arms for run in (*arm.counted, *arm.missing, *arm.unfinished)]
+    floor = scores.floor_of(low, runs)
+    found = [scores.curves_of(arm, floor) for arm in task.arms]
+    many = [these for these in found if these is not None]
+    plain = [scores.scores_of(these) for these in many]
+    best = max((float(values["final"].mean()) for values in plain), default=None)
+    scale = scale_of(
+        task.env_id, task.env_kwargs, collected.references, best=best, experiments=len(collected.experiments)
+    )
+    marks = marks_of(task.env_id, scale)
+    configs = [arm.config for arm in task.arms if arm.config is not None]
+    clock = efficiency.clock_of(collected.costs, configs)
+    arms = {
+        these.arm.path: _scored_arm(these, values, scale, marks, clock)
+        for these, values in zip(many, plain, strict=True)
+    }
+    return ScoredTask(task, scale, floor, marks, clock, arms, efficiency.views(many, clock))
+
+
+def _scored_arm(
+    these: Curves, values: Mapping[str, Floats], scale: Scale, marks: Mapping[str, float], clock: Clock | None
+) -> ScoredArm:
+    """Returns an arm with all of its scores."""
+    crossings = scores.crossings_of(these, marks)
+    counted = len(these.seeds)
+    reached: dict[str, Floats] = {}
+    for axis in AXES:
+        spent = efficiency.amounts(these, axis, clock)
+        if spent is not None:
+            to = {mark: efficiency.amounts_to(told, spent)[:counted] for mark, told in crossings.items()}
+            reached |= {f"{axis}_to_{mark}": values for mark, values in to.items()}
+    kept = marks.get(THRESHOLD, marks.get(RETAINED))
+    steady = stability.stability_of(these.returns, scale.range, kept)
+    return ScoredArm(these, {**values, **reached, **steady}, crossings, _across(these, values, scale), scale)
+
+
+def _across(these: Curves, values: Mapping[str, Floats], scale: Scale) -> dict[str, float]:
+    """Returns the metrics of an arm across its runs; a run that diverged is not counted as collapsed besides."""
+    share = np.nan
+    if scale.low is not None and scale.range is not None:
+        collapsed = stability.collapsed(these.returns, scale.low, scale.range) & ~these.diverged
+        share = float(collapsed.mean())
+    return {
+        "iqr": stability.iqr(values["auc"]),
+        "worst_quarter": stability.worst_quarter(values["auc"], higher_is_better=True),
+        "collapsed": share,
+        "diverged": float(these.diverged.mean()),
+    }
+
+
+def _has_rule(arm: Arm, fixed: Mapping[str, Any]) -> bool:
+    """Tells whether the learning rate of a slice follows the batch size by a rule."""
+    rules = {str(labels["lr_rule"]) for labels in arm.labels}
+    return bool(fixed.get("lr_rule", next(iter(rules), "none")) != "none")

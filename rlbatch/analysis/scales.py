@@ -1,0 +1,98 @@
+"""Where does an environment's score scale begin and end, and which marks lie on it?
+
+`low` is 0 and `high` is 1. For a listed environment both are listed. For others `low` is the return of random play in
+`references.json`, and `high`, within one experiment only, the mean final score of its best arm: such a scale compares
+the arms of that experiment and nothing else, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from rlbatch.environments import listed
+from rlbatch.references import is_listed, low_of
+from rlbatch.wallclock import Entry
+
+Floats = NDArray[np.float64]
+
+SHARES = (0.25, 0.5, 0.75, 0.9)
+"""Parts of the range from low to high that are marks to reach."""
+THRESHOLD = "threshold"
+"""The mark that is the environment's own."""
+
+
+class Scale(NamedTuple):
+    """An environment's score scale, in units of return.
+
+    Attributes:
+        low: where it begins, or None where that is not known.
+        high: where it ends, or None where that is not known.
+        listed: whether both are listed, so that scores compare across experiments.
+        note: what a reader has to know of it; may be empty.
+    """
+
+    low: float | None
+    high: float | None
+    listed: bool
+    note: str
+
+    @property
+    def range(self) -> float | None:
+        """Length of the scale in units of return, or None where there is no scale."""
+        return None if self.low is None or self.high is None else self.high - self.low
+
+    def score(self, values: Floats) -> Floats:
+        """Returns returns on the scale; NaN where there is none."""
+        return values * np.nan if self.low is None or self.range is None else (values - self.low) / self.range
+
+    def difference(self, values: Floats) -> Floats:
+        """Returns differences of returns as parts of the range; NaN where there is no scale."""
+        return values * np.nan if self.range is None else values / self.range
+
+
+def scale_of(
+    env_id: str, env_kwargs: Mapping[str, Any], measured: Sequence[Entry], *, best: float | None, experiments: int
+) -> Scale:
+    """Returns the score scale of an environment.
+
+    Args:
+        env_id: as the runs have it.
+        env_kwargs: as the runs have them.
+        measured: entries of `references.json`.
+        best: mean final score of the best arm, or None where nothing was trained.
+        experiments: how many are compared.
+    """
+    low = low_of(env_id, env_kwargs, measured)
+    if is_listed(env_id, env_kwargs):
+        high = listed()[env_id.rpartition(":")[2]].reference
+        return Scale(low, high, high is not None, "" if high is not None else "no reference score is listed")
+    if low is None:
+        return Scale(None, None, False, "not listed, and no references.json tells what random play brings: no scale")
+    if experiments > 1:
+        return Scale(low, None, False, "not listed, and several experiments have no best arm in common: no scale")
+    if best is None or best <= low:
+        return Scale(low, None, False, "not listed, and no arm is better than random play: no scale")
+    return Scale(low, best, False, "not listed: 0 is random play and 1 the best arm, for this experiment only")
+
+
+def marks_of(env_id: str, scale: Scale) -> dict[str, float]:
+    """Returns name -> return of the marks that runs may reach: parts of the range, and the environment's threshold."""
+    marks: dict[str, float] = {}
+    if scale.low is not None and scale.range is not None:
+        marks = {f"{share:.0%}": scale.low + share * scale.range for share in SHARES}
+    threshold = threshold_of(env_id)
+    return marks if threshold is None else marks | {THRESHOLD: threshold}
+
+
+def threshold_of(env_id: str) -> float | None:
+    """Returns the return at which an environment counts as solved, or None; it is neither made nor imported."""
+    bare = env_id.rpartition(":")[2]
+    spec = gymnasium.registry.get(bare)
+    if spec is not None and spec.reward_threshold is not None:
+        return float(spec.reward_threshold)
+    return listed()[bare].threshold if bare in listed() else None

@@ -1,0 +1,144 @@
+"""How good is a run over its whole budget, and when does it reach a mark? Scores from the rows of its evaluations.
+
+A diverged run keeps its evaluations and stays from then on at the floor: the lowest of the environment's `low`, and of
+every evaluation of any of its runs in the comparison. So no score of a run is better for having diverged, as long as
+what was lost was not itself below the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlbatch import curves
+from rlbatch.analysis.arms import Arm
+from rlbatch.analysis.collect import Run, grid
+from rlbatch.designs import count_updates
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+LAST = 3
+"""Evaluations whose mean is the final score."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The counted runs of an arm over the whole budget.
+
+    Attributes:
+        arm: whose runs they are.
+        timesteps: (T,) env steps of the evaluations, from 0 to the budget.
+        updates: (T,) done by then.
+        samples: (T,) transitions drawn by then.
+        seeds: (R,) of the runs.
+        diverged: (R,) whether each diverged.
+        returns: (R, T, N) of every episode; the floor where a run had diverged.
+    """
+
+    arm: Arm
+    timesteps: Floats
+    updates: Floats
+    samples: Floats
+    seeds: Integers
+    diverged: Bools
+    returns: Floats
+
+    @property
+    def means(self) -> Floats:
+        """Mean return of each evaluation, (R, T)."""
+        return np.asarray(self.returns.mean(axis=2))
+
+
+class Crossings(NamedTuple):
+    """When the runs of an arm reach a mark.
+
+    Attributes:
+        seeds: (R,) of the counted runs, then of the unfinished ones that were evaluated.
+        at: (R,) index of the evaluation at which the mark is reached, or else of the last one there is.
+        reached: (R,) whether it is.
+        never: (R,) whether the run is over without having reached it; neither means censored.
+    """
+
+    seeds: Integers
+    at: Integers
+    reached: Bools
+    never: Bools
+
+
+def floor_of(low: float | None, runs: Iterable[Run]) -> float:
+    """Returns the return at which a diverged run stays; `runs` are all of one environment in the comparison."""
+    lowest = [float(run.returns.mean(axis=1).min()) for run in runs if len(run.returns)]
+    return min([*lowest, *([] if low is None else [low])], default=0.0)
+
+
+def completed(returns: Floats, points: int, floor: float) -> Floats:
+    """Returns (T, N): the evaluations of a run, with the floor for those that it lost.
+
+    Args:
+        returns: (E, N), E at most T.
+        points: T.
+        floor: a return.
+    """
+    lost = np.full((points - len(returns), returns.shape[1]), floor)
+    return np.concatenate((returns, lost))
+
+
+def curves_of(arm: Arm, floor: float) -> Curves | None:
+    """Returns the curves of an arm's counted runs, or None where none counts."""
+    if arm.config is None or not arm.counted:
+        return None
+    points = grid(arm.config)
+    updates = np.array([count_updates(arm.config, point) for point in points], dtype=np.float64)
+    diverged = {run.path for run in arm.diverged}
+    return Curves(
+        arm=arm,
+        timesteps=np.array(points, dtype=np.float64),
+        updates=updates,
+        samples=updates * arm.batch_size,
+        seeds=np.array([run.seed for run in arm.counted]),
+        diverged=np.array([run.path in diverged for run in arm.counted]),
+        returns=np.stack([completed(run.returns, len(points), floor) for run in arm.counted]),
+    )
+
+
+def scores_of(these: Curves) -> dict[str, Floats]:
+    """Returns metric -> (R,) score of each run, in units of return.
+
+    "auc" is the area under the evaluation curve over the budget (its mean height), "final" the mean of the last three
+    evaluations, "return_mean" the last one, "best" the highest: the maximum of noisy numbers, and so optimistic.
+    """
+    means = these.means
+    return {
+        "auc": np.array([curves.area(these.timesteps, run) for run in means]),
+        "final": means[:, -LAST:].mean(axis=1),
+        "best": means.max(axis=1),
+        "return_mean": means[:, -1],
+    }
+
+
+def crossings_of(these: Curves, marks: Mapping[str, float]) -> dict[str, Crossings]:
+    """Returns mark -> when each run first reaches it, by the isotonic fit of its curve (see `curves.crossings`).
+
+    A diverged run that reached a mark before keeps it only if the fit, with what came after, still reaches it.
+
+    Args:
+        these: of an arm.
+        marks: name -> return.
+    """
+    unfinished = [run for run in these.arm.unfinished if len(run.returns)]
+    means = [*these.means, *(run.returns.mean(axis=1) for run in unfinished)]
+    seeds = np.concatenate((these.seeds, np.array([run.seed for run in unfinished], dtype=np.int64)))
+    found = [curves.crossings(run, list(marks.values())) for run in means]
+    over = np.arange(len(means)) < len(these.seeds)
+    last = np.array([len(run) - 1 for run in means], dtype=np.int64)
+    told = {}
+    for number, mark in enumerate(marks):
+        index = np.array([-1 if one[number] is None else one[number] for one in found], dtype=np.int64)
+        told[mark] = Crossings(seeds, np.where(index < 0, last, index), index >= 0, over & (index < 0))
+    return told
