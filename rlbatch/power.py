@@ -54,6 +54,27 @@ def smallest_margin(deviation: float, seeds: int) -> float:
     return (_quantile(1 - ALPHA, seeds) + _quantile((1 + POWER) / 2, seeds)) * deviation * math.sqrt(2 / seeds)
 
 
+def seeds_needed(deviation: float, difference: float) -> int:
+    """Returns the smallest number of runs per arm, at least 2, that find a true difference with probability `POWER`.
+
+    Args:
+        deviation: over seeds, in any unit.
+        difference: above zero, in the same unit.
+
+    Raises:
+        ValueError: the difference is not above zero.
+    """
+    if not difference > 0:
+        raise ValueError(f"difference: {difference:g} is not above zero")
+    few, many = 1, 2
+    while detectable_difference(deviation, many) > difference:
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if detectable_difference(deviation, middle) > difference else (few, middle)
+    return many
+
+
 def _quantile(probability: float, seeds: int) -> float:
     from scipy import special  # scipy.stats would take half a second to load
 

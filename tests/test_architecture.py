@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"results"},
     {"frames", "wallclock"},
     {"experiment", "references"},
-    {"grid", "recorder", "training"},
+    {"grid", "recorder", "training", "analysis"},
     {"experiment_file"},
     {"launch"},
     {"cli"},
@@ -74,6 +74,18 @@ def test_every_part_has_a_floor() -> None:
 def test_training_knows_nothing_of_recorders() -> None:
     for path in (PACKAGE / "training").glob("*.py"):
         assert not any(n.startswith(("rlbatch.recorder", "rlbatch.launch")) for n in imports_of(path)), path.name
+
+
+def test_the_analysis_is_known_to_commands_alone() -> None:
+    for path in MODULES:
+        if part_of(path) not in {"analysis", "cli"}:
+            assert not any(n.startswith("rlbatch.analysis") for n in imports_of(path)), path.name
+
+
+def test_the_analysis_does_not_load_torch() -> None:
+    names = sorted(path.stem for path in (PACKAGE / "analysis").glob("*.py") if path.stem != "__init__")
+    told = f"import sys, {', '.join(f'rlbatch.analysis.{name}' for name in names)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -1,0 +1,1 @@
+"""What do finished runs say about the batch size?"""
