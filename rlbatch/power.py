@@ -14,6 +14,7 @@ n = 3 on. s comes from `environments.yaml`, where it is known.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rlbatch.environments import listed
@@ -66,12 +67,17 @@ def seeds_needed(deviation: float, difference: float) -> int:
     """
     if not difference > 0:
         raise ValueError(f"difference: {difference:g} is not above zero")
-    few, many = 1, 2
-    while detectable_difference(deviation, many) > difference:
+    return fewest_seeds(lambda seeds: detectable_difference(deviation, seeds) <= difference, 2)
+
+
+def fewest_seeds(enough: Callable[[int], bool], least: int) -> int:
+    """Returns the smallest number of seeds, at least `least`, that is enough; any larger number is enough too."""
+    few, many = least - 1, least
+    while not enough(many):
         few, many = many, 2 * many
     while many - few > 1:
         middle = (few + many) // 2
-        few, many = (middle, many) if detectable_difference(deviation, middle) > difference else (few, middle)
+        few, many = (few, middle) if enough(middle) else (middle, many)
     return many
 
 

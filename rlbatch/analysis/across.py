@@ -151,9 +151,8 @@ def probability_of_improvement(
 ) -> Interval:
     """Returns the probability that a run of one arm scores higher than a run of another, averaged over environments.
 
-    A tie counts half (Mann & Whitney 1947). The interval of each environment is Newcombe's score interval (2006, Stat.
-    Med. 25:559, method 5), which has some length also where every run beats every other; those of all environments are
-    joined by their distances from the estimates (Zou & Donner 2008, Stat. Med. 27:1693).
+    A tie counts half (Mann & Whitney 1947). The interval is Newcombe's score interval (2006, Stat. Med. 25:559, method
+    5), which has some length also where every run beats every other; over environments, of the mean of the shares.
 
     Args:
         environments: one sample (n,) per environment.
@@ -165,9 +164,8 @@ def probability_of_improvement(
     """
     pairs = list(zip(_samples(environments), _samples(others), strict=True))
     shares = np.array([(np.sign(x[:, None] - y).mean() + 1) / 2 for x, y in pairs])
-    ends = [_mann_whitney_ends(share, len(x), len(y), confidence) for share, (x, y) in zip(shares, pairs, strict=True)]
-    low, high = _joined(shares, *np.array(ends).T)
-    return Interval(float(shares.mean()), float(low), float(high))
+    sizes = np.array([[len(x), len(y)] for x, y in pairs], dtype=np.float64)
+    return Interval(float(shares.mean()), *_mann_whitney_ends(shares, sizes, confidence))
 
 
 def performance_profile(
@@ -176,7 +174,7 @@ def performance_profile(
     """Returns the share of runs whose score exceeds each threshold, averaged over environments.
 
     The intervals are pointwise: Wilson's of each environment, joined by their distances from the shares (Zou & Donner
-    2008).
+    2008, Stat. Med. 27:1693).
 
     Args:
         environments: one sample (n,) per environment.
@@ -254,24 +252,30 @@ def _percentile(seen: _Seen, confidence: float) -> Interval:
     return Interval(seen.value, float(low), float(high))
 
 
-def _mann_whitney_ends(share: float, n: int, m: int, confidence: float) -> tuple[float, float]:
-    """Returns the true shares θ that lie z of their own standard errors below and above the observed one.
+def _mann_whitney_ends(shares: Floats, sizes: Floats, confidence: float) -> tuple[float, float]:
+    """Returns the means of the true shares that lie z of their mean's standard error below and above the observed one.
 
-    The variance is that of exponential scores (Hanley & McNeil 1982), with (n + m)/2 − 1 for both n − 1 and m − 1.
+    The variance of a share is that of exponential scores (Hanley & McNeil 1982), with (n + m)/2 − 1 for both n − 1 and
+    m − 1; the true shares lie by the same distance from the observed ones, where 0 and 1 allow it.
+
+    Args:
+        shares: (M,) observed.
+        sizes: (M, 2) n and m.
+        confidence: of the two-sided interval.
     """
-    z, star = float(special.ndtri((1 + confidence) / 2)), (n + m) / 2 - 1
+    z, star = float(special.ndtri((1 + confidence) / 2)), sizes.mean(axis=1) - 1
 
-    def end(inner: float, outer: float) -> float:
-        for _ in range(60):
-            theta = (inner + outer) / 2
+    def end(outer: float) -> float:
+        inner = 0.0
+        for _ in range(40):
+            shift = (inner + outer) / 2
+            theta = np.clip(shares + shift, 0.0, 1.0)
             spread = 1 + star * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-            if (share - theta) ** 2 <= z**2 * theta * (1 - theta) * spread / (n * m):
-                inner = theta
-            else:
-                outer = theta
-        return (inner + outer) / 2
+            error = np.sqrt((theta * (1 - theta) * spread / sizes.prod(axis=1)).sum()) / len(shares)
+            inner, outer = (shift, outer) if abs((theta - shares).mean()) <= z * error else (inner, shift)
+        return float(np.clip(shares + inner, 0.0, 1.0).mean())
 
-    return end(share, 0.0), end(share, 1.0)
+    return end(-1.0), end(1.0)
 
 
 def _joined(shares: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:

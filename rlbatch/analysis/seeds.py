@@ -14,7 +14,7 @@ from scipy import special
 
 from rlbatch.analysis.best import critical_values
 from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, sample_of
-from rlbatch.power import seeds_needed
+from rlbatch.power import POWER, fewest_seeds, seeds_needed
 
 
 def more_seeds(scores: ArrayLike, others: ArrayLike, difference: float) -> int | None:
@@ -38,13 +38,20 @@ def more_seeds(scores: ArrayLike, others: ArrayLike, difference: float) -> int |
     return max(0, seeds_needed(deviation, difference) - fewest)
 
 
-def seeds_to_decide(deviation: float, arms: int, delta: float, *, confidence: float = CONFIDENCE) -> int:
-    """Returns the seeds per arm with which the bounds against the best are as long as delta.
+def seeds_to_decide(
+    deviation: float, arms: int, delta: float, *, power: float | None = POWER, confidence: float = CONFIDENCE
+) -> int:
+    """Returns the seeds per arm with which an arm as good as all others is shown to be equivalent to the best.
+
+    The arm's lower bound lies above −delta where the highest of the other means is no further above its own than delta
+    less the length of the bound; how far that mean is above has the distribution from which the bound is taken.
 
     Args:
         deviation: over seeds, the same in all arms, in the unit of delta.
         arms: at least 2.
         delta: the largest difference that does not matter, above 0.
+        power: probability of the verdict, above 0.5; None asks for the fewest seeds with which it is possible at all
+            where all means come out the same.
         confidence: of all bounds together.
 
     Raises:
@@ -52,9 +59,11 @@ def seeds_to_decide(deviation: float, arms: int, delta: float, *, confidence: fl
     """
     if arms < 2 or not delta > 0:
         raise ValueError(f"seeds are counted for two arms or more and a delta above 0, not {arms} and {delta}")
-    point = critical_values(np.full((1, arms - 1), math.sqrt(0.5)), confidence)
-    tail = float(special.ndtr(point[0]))
-    seeds = MIN_SEEDS
-    while float(special.stdtrit(2 * seeds - 2, tail)) * deviation * math.sqrt(2 / seeds) > delta:
-        seeds += 1
-    return seeds
+    levels = [confidence] if power is None else [confidence, power]
+    equal = np.full((1, arms - 1), math.sqrt(0.5))
+    tails = [float(special.ndtr(critical_values(equal, level)[0])) for level in levels]
+
+    def lengths(seeds: int) -> float:
+        return sum(float(special.stdtrit(2 * seeds - 2, tail)) for tail in tails) * deviation * math.sqrt(2 / seeds)
+
+    return fewest_seeds(lambda seeds: lengths(seeds) <= delta, MIN_SEEDS)

@@ -33,12 +33,22 @@ def test_equal_scores_need_no_more_seeds() -> None:
 
 
 @pytest.mark.parametrize(("delta", "seeds"), [(0.10, 21), (0.05, 76), (0.02, 465)])
-def test_seeds_that_decide_among_eight_arms(delta: float, seeds: int) -> None:
-    assert seeds_to_decide(0.13, 8, delta) == seeds
+def test_fewer_seeds_than_these_cannot_decide_among_eight_arms(delta: float, seeds: int) -> None:
+    assert seeds_to_decide(0.13, 8, delta, power=None) == seeds
+
+
+def test_equal_arms_are_shown_to_be_equivalent_as_often_as_promised() -> None:
+    rng, repeats = np.random.default_rng(0), 400
+    seeds, shown = seeds_to_decide(0.13, 8, 0.1), 0
+    for _ in range(repeats):
+        found = compare_with_best(dict(enumerate(map(mean_of, rng.normal(0.8, 0.13, size=(8, seeds))))), 0.1)
+        shown += found[0].verdict == "equivalent"
+    assert seeds == 56
+    assert shown / repeats == pytest.approx(0.8, abs=3 * math.sqrt(0.8 * 0.2 / repeats))
 
 
 def test_with_that_many_seeds_equal_means_are_equivalent_and_with_one_less_undecided() -> None:
-    seeds = seeds_to_decide(0.13, 4, 0.1)
+    seeds = seeds_to_decide(0.13, 4, 0.1, power=None)
     for count, verdict in ((seeds, "equivalent"), (seeds - 1, "undecided")):
         scores = np.linspace(-1, 1, count)
         scores *= 0.13 / scores.std(ddof=1)
