@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, sample_of, wilson_ends
+from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, samples_of
 
 RESAMPLES = 10_000
 _BLOCK = 2_000_000
@@ -47,20 +47,10 @@ class Aggregates(NamedTuple):
     optimality_gap: Interval
 
 
-class Profile(NamedTuple):
-    """The share of runs above each threshold, with pointwise intervals; all arrays are (K,)."""
-
-    thresholds: Floats
-    share: Floats
-    low: Floats
-    high: Floats
-
-
 class _Strata(NamedTuple):
-    """How the columns of a matrix of scores (..., N) belong to environments: counts and first columns of each."""
+    """How the columns of a matrix of scores (..., N) belong to environments: so many of each in turn."""
 
     counts: list[int]
-    starts: list[int]
 
     def weights(self) -> Floats:
         """Returns (N,) what each score weighs; the sum is 1."""
@@ -68,8 +58,10 @@ class _Strata(NamedTuple):
 
     def parts(self, scores: Floats) -> Iterator[Floats]:
         """Yields the columns of each environment."""
-        for start, count in zip(self.starts, self.counts, strict=True):
+        start = 0
+        for count in self.counts:
             yield scores[..., start : start + count]
+            start += count
 
     def errors(self, scores: Floats) -> Floats:
         """Returns (M, ...) the standard error of each environment's mean, infinite with a single seed."""
@@ -122,84 +114,34 @@ def aggregates(
     Raises:
         ValueError: there is no environment, or one has no scores or some that are not finite.
     """
-    samples = _samples(environments)
-    counts = [len(sample) for sample in samples]
-    strata = _Strata(counts, [sum(counts[:i]) for i in range(len(counts))])
+    samples = samples_of(environments)
+    strata = _Strata([len(sample) for sample in samples])
     scores = np.concatenate(samples)
-    statistics: tuple[_Statistic, ...] = (_iqm, _mean, _median, _optimality_gap)
-    if min(counts) < 2:
-        plain = [statistic(scores[None], strata)[0] for statistic in statistics]
-        return Aggregates(*(Interval(float(value[0]), -np.inf, np.inf) for value in plain))
-    observed = [statistic(scores[None], strata) for statistic in statistics]
-    drawn: list[list[tuple[Floats, Floats]]] = [[] for _ in statistics]
-    for block in _resampled(samples, np.random.default_rng(seed), resamples):
-        for found, statistic in zip(drawn, statistics, strict=True):
-            found.append(statistic(block, strata))
-    make = _studentised if method == "studentised" else _percentile
+    observed = [statistic(scores[None], strata) for statistic in _STATISTICS]
+    if min(strata.counts) < 2:
+        return Aggregates(*(Interval(float(value[0]), -np.inf, np.inf) for value, _ in observed))
+    drawn = _drawn(samples, strata, np.random.default_rng(seed), resamples)
     least = _NEGLIGIBLE * float(np.abs(scores).max())
+    make = _studentised if method == "studentised" else _percentile
     intervals = []
-    for statistic, (value, error), found in zip(statistics, observed, drawn, strict=True):
-        values, errors = map(np.concatenate, zip(*found, strict=True))
-        freedom = len(scores) - len(counts) - (2 * (len(scores) // 4) if statistic is _iqm else 0)
-        seen = _Seen(float(value[0]), float(error[0]), max(1, freedom), values, errors, least)
-        intervals.append(make(seen, confidence))
+    for statistic, (value, error), found in zip(_STATISTICS, observed, drawn, strict=True):
+        freedom = len(scores) - len(samples) - (2 * (len(scores) // 4) if statistic is _iqm else 0)
+        intervals.append(make(_Seen(float(value[0]), float(error[0]), max(1, freedom), *found, least), confidence))
     return Aggregates(*intervals)
 
 
-def probability_of_improvement(
-    environments: Sequence[ArrayLike], others: Sequence[ArrayLike], *, confidence: float = CONFIDENCE
-) -> Interval:
-    """Returns the probability that a run of one arm scores higher than a run of another, averaged over environments.
-
-    A tie counts half (Mann & Whitney 1947). The interval is Newcombe's score interval (2006, Stat. Med. 25:559, method
-    5), which has some length also where every run beats every other; over environments, of the mean of the shares.
-
-    Args:
-        environments: one sample (n,) per environment.
-        others: one sample (m,) per environment, in the same order.
-        confidence: of the two-sided interval.
-
-    Raises:
-        ValueError: the arms have not the same number of environments, or a sample is none.
-    """
-    pairs = list(zip(_samples(environments), _samples(others), strict=True))
-    shares = np.array([(np.sign(x[:, None] - y).mean() + 1) / 2 for x, y in pairs])
-    sizes = np.array([[len(x), len(y)] for x, y in pairs], dtype=np.float64)
-    return Interval(float(shares.mean()), *_mann_whitney_ends(shares, sizes, confidence))
-
-
-def performance_profile(
-    environments: Sequence[ArrayLike], thresholds: ArrayLike, *, confidence: float = CONFIDENCE
-) -> Profile:
-    """Returns the share of runs whose score exceeds each threshold, averaged over environments.
-
-    The intervals are pointwise: Wilson's of each environment, joined by their distances from the shares (Zou & Donner
-    2008, Stat. Med. 27:1693).
-
-    Args:
-        environments: one sample (n,) per environment.
-        thresholds: (K,) scores.
-        confidence: of the two-sided interval at each threshold.
-    """
-    samples, points = _samples(environments), sample_of(thresholds, "thresholds")
-    shares = np.stack([(sample > points[:, None]).mean(axis=1) for sample in samples])
-    ends = [wilson_ends(share, len(sample), confidence) for share, sample in zip(shares, samples, strict=True)]
-    low, high = _joined(shares, *np.array(ends).transpose(1, 0, 2))
-    return Profile(points, shares.mean(axis=0), low, high)
-
-
-def _samples(environments: Sequence[ArrayLike]) -> list[Floats]:
-    if len(environments) == 0:
-        raise ValueError("there is no environment")
-    return [sample_of(scores, f"environment {i}") for i, scores in enumerate(environments)]
-
-
-def _resampled(samples: Sequence[Floats], rng: np.random.Generator, resamples: int) -> Iterator[Floats]:
-    """Yields blocks of scores (reps, N), drawn with replacement within each environment."""
-    size = max(1, _BLOCK // sum(map(len, samples)))
+def _drawn(
+    samples: Sequence[Floats], strata: _Strata, rng: np.random.Generator, resamples: int
+) -> list[tuple[Floats, Floats]]:
+    """Returns values and errors (resamples,) of each statistic, of scores drawn with replacement per environment."""
+    found: list[list[tuple[Floats, Floats]]] = [[] for _ in _STATISTICS]
+    size = max(1, _BLOCK // sum(strata.counts))
     for start in range(0, resamples, size):
         reps = min(size, resamples - start)
-        yield np.concatenate([s[rng.integers(len(s), size=(reps, len(s)))] for s in samples], axis=1)
+        scores = np.concatenate([s[rng.integers(len(s), size=(reps, len(s)))] for s in samples], axis=1)
+        for blocks, statistic in zip(found, _STATISTICS, strict=True):
+            blocks.append(statistic(scores, strata))
+    return [(np.concatenate([v for v, _ in blocks]), np.concatenate([e for _, e in blocks])) for blocks in found]
 
 
 def _mean(scores: Floats, strata: _Strata) -> tuple[Floats, Floats]:
@@ -234,6 +176,10 @@ def _median(scores: Floats, strata: _Strata) -> tuple[Floats, Floats]:
     return np.median(means, axis=0), np.sqrt((errors**2).sum(axis=0)) / len(middle)
 
 
+_STATISTICS: tuple[_Statistic, ...] = (_iqm, _mean, _median, _optimality_gap)
+"""In the order of `Aggregates`."""
+
+
 def _studentised(seen: _Seen, confidence: float) -> Interval:
     """Returns the bootstrap-t interval, or Student's where too many resamples say nothing of their error."""
     if seen.error <= seen.least:
@@ -250,38 +196,3 @@ def _studentised(seen: _Seen, confidence: float) -> Interval:
 def _percentile(seen: _Seen, confidence: float) -> Interval:
     low, high = np.quantile(seen.values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(seen.value, float(low), float(high))
-
-
-def _mann_whitney_ends(shares: Floats, sizes: Floats, confidence: float) -> tuple[float, float]:
-    """Returns the means of the true shares that lie z of their mean's standard error below and above the observed one.
-
-    The variance of a share is that of exponential scores (Hanley & McNeil 1982), with (n + m)/2 − 1 for both n − 1 and
-    m − 1; the true shares lie by the same distance from the observed ones, where 0 and 1 allow it.
-
-    Args:
-        shares: (M,) observed.
-        sizes: (M, 2) n and m.
-        confidence: of the two-sided interval.
-    """
-    z, star = float(special.ndtri((1 + confidence) / 2)), sizes.mean(axis=1) - 1
-
-    def end(outer: float) -> float:
-        inner = 0.0
-        for _ in range(40):
-            shift = (inner + outer) / 2
-            theta = np.clip(shares + shift, 0.0, 1.0)
-            spread = 1 + star * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-            error = np.sqrt((theta * (1 - theta) * spread / sizes.prod(axis=1)).sum()) / len(shares)
-            inner, outer = (shift, outer) if abs((theta - shares).mean()) <= z * error else (inner, shift)
-        return float(np.clip(shares + inner, 0.0, 1.0).mean())
-
-    return end(-1.0), end(1.0)
-
-
-def _joined(shares: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Returns the ends for the mean over environments (axis 0) from those of each environment."""
-    M, centre = len(shares), shares.mean(axis=0)
-    return (
-        centre - np.sqrt(((shares - low) ** 2).sum(axis=0)) / M,
-        centre + np.sqrt(((high - shares) ** 2).sum(axis=0)) / M,
-    )

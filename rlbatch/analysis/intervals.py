@@ -86,6 +86,17 @@ def sample_of(scores: ArrayLike, what: str = "scores") -> Floats:
     return values
 
 
+def samples_of(environments: Sequence[ArrayLike]) -> list[Floats]:
+    """Returns one sample per environment.
+
+    Raises:
+        ValueError: there is none, or one is no sample.
+    """
+    if len(environments) == 0:
+        raise ValueError("there is no environment")
+    return [sample_of(scores, f"environment {i}") for i, scores in enumerate(environments)]
+
+
 def mean_of(scores: ArrayLike) -> Estimate:
     """Returns the mean of one sample (n,)."""
     values = sample_of(scores)
@@ -121,7 +132,8 @@ def mean_over(environments: Sequence[ArrayLike]) -> Estimate:
     Args:
         environments: one sample per environment, on one scale.
     """
-    return combine([mean_of(scores) for scores in environments], [1 / len(environments)] * len(environments))
+    means = [mean_of(scores) for scores in samples_of(environments)]
+    return combine(means, [1 / len(means)] * len(means))
 
 
 def equivalent(interval: Interval, margin: float) -> bool:

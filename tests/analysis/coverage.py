@@ -17,7 +17,9 @@ import numpy as np
 from scipy import stats
 
 from rlbatch.analysis import across, best, rates, survival, trend
+from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, difference_of, mean_of, mean_over, wilson
+from rlbatch.analysis.profiles import performance_profile
 
 PAGE = Path(__file__).parents[2] / "results" / "statistics" / "README.md"
 SEEDS = (5, 10, 20, 40)
@@ -131,7 +133,7 @@ def one_environment(
     )
     yield f"{HEADLINE}IQM, bootstrap-t", covers(_iqm(x, rng, "studentised"), true["iqm"])
     yield "IQM, percentile bootstrap, for comparison", covers(_iqm(x, rng, "percentile"), true["iqm"])
-    yield f"{HEADLINE}probability of improvement, Newcombe", covers(across.probability_of_improvement([x], [y]), 0.5)
+    yield f"{HEADLINE}probability of improvement, Newcombe", covers(probability_of_improvement([x], [y]), 0.5)
     if failing:
         yield "share of failing seeds, Wilson", covers(wilson(int((x < 0.35).sum()), n), failing)
     slope = trend.slope({batch: mean_of(draw(rng, failing, (n,), good=0.02 * i)) for i, batch in enumerate(BATCHES)})
@@ -156,8 +158,8 @@ def several_environments(
     yield "mean, Welch's t", covers(mean_over(x).interval(), true["mean_over"])
     yield "median, stratified bootstrap-t", covers(found.median, true["median_over"])
     yield f"{HEADLINE}optimality gap, stratified bootstrap-t", covers(found.optimality_gap, true["gap_over"])
-    yield f"{HEADLINE}probability of improvement", covers(across.probability_of_improvement(x, y), 0.5)
-    profile = across.performance_profile(x, [0.5])
+    yield f"{HEADLINE}probability of improvement", covers(probability_of_improvement(x, y), 0.5)
+    profile = performance_profile(x, [0.5])
     yield (
         "performance profile at 0.5",
         covers(Interval(profile.share[0], profile.low[0], profile.high[0]), true["profile"]),

@@ -1,4 +1,4 @@
-"""Aggregates, probability of improvement, profiles: by hand, against scipy, and at the edges; see test_golden.py."""
+"""Aggregates over environments: by hand, against scipy, and at the edges; see test_golden.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlbatch.analysis.across import aggregates, performance_profile, probability_of_improvement
-from rlbatch.analysis.intervals import mean_of, wilson
+from rlbatch.analysis.across import aggregates
+from rlbatch.analysis.intervals import mean_of
 
 RNG = np.random.default_rng(7)
 THREE = [RNG.normal(0.8, 0.1, size=10), RNG.normal(0.5, 0.2, size=10), RNG.normal(1.1, 0.1, size=10)]
@@ -81,48 +81,6 @@ def test_no_environment_and_missing_scores_are_refused() -> None:
         few([])
     with pytest.raises(ValueError, match="environment 1: 1 of 2 are not finite"):
         few([[1.0], [1.0, math.nan]])
-    with pytest.raises(ValueError, match="zip"):
-        probability_of_improvement([[1.0]], [[1.0], [2.0]])
-
-
-def test_the_probability_of_improvement_by_hand() -> None:
-    # 3 beats 1 and 2, ties with 3; 1 ties with 1: (2.5 + 0.5) / 6; the second environment: all of 4
-    found = probability_of_improvement([[3.0, 1.0], [5.0, 6.0]], [[1.0, 2.0, 3.0], [1.0, 1.0]])
-    assert found.estimate == pytest.approx((3 / 6 + 1) / 2)
-
-
-def test_the_probability_of_improvement_of_an_arm_over_itself_is_a_half() -> None:
-    found = probability_of_improvement(THREE, THREE)
-    assert found.estimate == 0.5
-    assert 0.5 - found.low == pytest.approx(found.high - 0.5)
-
-
-def test_a_clear_improvement_has_an_interval_with_some_length_within_bounds() -> None:
-    found = probability_of_improvement([[2.0] * 10], [[1.0] * 10])
-    assert found.high == pytest.approx(1.0)
-    assert 0.6 < found.low < 0.9
-
-
-def test_the_interval_of_the_probability_of_improvement_solves_its_equation() -> None:
-    x, y = [1.0, 4.0, 6.0, 7.0], [2.0, 3.0, 5.0, 0.0]
-    found = probability_of_improvement([x], [y])
-    for end in found[1:]:
-        spread = 1 + 3 * ((1 - end) / (2 - end) + end / (1 + end))
-        assert abs(found.estimate - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) * spread / 16), rel=1e-5)
-
-
-def test_a_profile_by_hand_and_its_interval_in_one_environment_is_wilsons() -> None:
-    found = performance_profile([[0.1, 0.5, 0.9, 1.0]], [0.0, 0.5, 1.0])
-    assert found.share.tolist() == [1.0, 0.5, 0.0]
-    for i, successes in enumerate((4, 2, 0)):
-        assert (found.low[i], found.high[i]) == pytest.approx(wilson(successes, 4)[1:])
-
-
-def test_a_profile_over_environments_is_surer_than_over_one() -> None:
-    one = performance_profile(THREE[:1], [0.8])
-    three = performance_profile(THREE, [0.8])
-    assert three.share[0] == pytest.approx(np.mean([(s > 0.8).mean() for s in THREE]))
-    assert three.high[0] - three.low[0] < one.high[0] - one.low[0]
 
 
 def test_studentised_intervals_cover_as_often_as_they_say() -> None:

@@ -112,7 +112,7 @@ def test_a_best_of_one_arm_or_within_nothing_is_refused(count: int, delta: float
 @pytest.mark.parametrize("failing", [0.0, 0.2])
 @pytest.mark.parametrize("count", [8, 24])
 def test_equally_good_arms_are_seldom_called_worse(count: int, failing: float) -> None:
-    rng, wrong, repeats = np.random.default_rng(count), 0, 400
+    rng, wrong, repeats = np.random.default_rng(count), 0, 3_200 // count
     for _ in range(repeats):
         scores = rng.normal(0.8, 0.13, size=(count, 10)) - 0.7 * (rng.random((count, 10)) < failing)
         found = compare_with_best(dict(enumerate(map(mean_of, scores))), 0.1)

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from rlbatch import curves
-from rlbatch.analysis.across import aggregates, performance_profile, probability_of_improvement
+from rlbatch.analysis.across import aggregates
 from rlbatch.analysis.best import holm
+from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import difference_of, wilson
+from rlbatch.analysis.profiles import performance_profile
 from rlbatch.analysis.survival import kaplan_meier, reaching
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden.json").read_text(encoding="utf-8"))
