@@ -54,7 +54,7 @@ def _mann_whitney_ends(shares: Floats, sizes: Floats, confidence: float) -> tupl
 
     def end(outer: float) -> float:
         inner = 0.0
-        for _ in range(40):
+        for _ in range(30):
             shift = (inner + outer) / 2
             theta = np.clip(shares + shift, 0.0, 1.0)
             spread = 1 + star * ((1 - theta) / (2 - theta) + theta / (1 + theta))

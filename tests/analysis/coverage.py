@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from coverage_page import HEADLINE, Kept, Measured, page, table
 from scipy import stats
 
 from rlbatch.analysis import across, best, rates, survival, trend
@@ -21,68 +21,17 @@ from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, difference_of, mean_of, mean_over, wilson
 from rlbatch.analysis.profiles import performance_profile
 
-PAGE = Path(__file__).parents[2] / "results" / "statistics" / "README.md"
+HOME = Path(__file__).parents[2] / "results" / "statistics"
 SEEDS = (5, 10, 20, 40)
 FAILING = (0.0, 0.2)
-REPEATS = 2_000
-RESAMPLES = 500
+REPEATS = 1_000
+RESAMPLES = 400
 DELTA = 0.1
 GOOD, SPREAD, LOW, LOW_SPREAD = 0.8, 0.13, 0.05, 0.03
 ENVIRONMENTS = np.array([[0.9, 0.13], [0.5, 0.2], [0.7, 0.1], [0.3, 0.05], [0.8, 0.25]])
 """Mean and deviation over seeds of runs that do not fail, in each of five environments."""
 BATCHES = (16, 32, 64, 128, 256, 512)
 BUDGET = 50_000.0
-HEADLINE = "*"
-TEXT = """# How often the intervals cover, and the verdicts err
-
-Measured on made-up scores, whose truth is known, with REPEATS repeats each: a share of 95 % is known to within about
-1 percentage point. `python tests/analysis/coverage.py` measures all and writes this page. It takes RESAMPLES resamples
-where the analysis takes 10,000.
-
-A score is that of one seed, on the scale where 0 is the environment's `low` and 1 its `reference`: normal with mean 0.8
-and standard deviation 0.13 over seeds. Where 20 % of the seeds fail, those have 0.05 ± 0.03: five deviations below the
-others. n is the number of seeds per arm, or per arm and environment.
-
-## One environment
-
-Coverage of 95 % intervals, in per cent. Headlines, marked with a star, are to cover 93 to 97 % from ten seeds on; what
-does not is in bold.
-
-TABLE
-The mean of *one* arm of which a fifth of the seeds fail is not covered with ten seeds, and so neither is its difference
-from an arm that never fails: of ten such seeds none fails with a probability of 0.8^10 = 10.7 %, and then nothing in
-the scores tells of it. An interval that did cover it would be as long for every arm that never fails. That is why the
-share of failing seeds, with its own interval, stands beside a mean. Two arms that fail equally often are compared
-without this error.
-
-A quarter of n seeds is seldom a whole number: ⌊n/4⌋ are left out at each end of the interquartile mean (IQM), as in
-rliable. With five seeds that leaves three.
-
-## Five environments
-
-Means of 0.9, 0.5, 0.7, 0.3 and 0.8, deviations of 0.13, 0.2, 0.1, 0.05 and 0.25.
-
-TABLE
-The median of five means is the mean of one environment, or of another: its error is known least.
-
-## False verdicts
-
-Shares in per cent of experiments with *any* false verdict, which is to be 5 % at most; what lies above that by more
-than the error of measurement is in bold. delta is 0.1.
-
-TABLE
-## What verdicts and naive choices come to
-
-Shares in per cent. A batch size that is dropped because it was the best in less than 5 % of resamples was often as good
-as the others. A best rate that is scored by the seeds that chose it scores too high nearly always; half of the times
-would be right.
-
-TABLE
-"""
-
-Cell = tuple[float, int]
-Measured = dict[str, dict[Cell, float]]
-"""What was measured -> (share of failing seeds, seeds) -> share of the repeats in which it happened."""
 
 
 def draw(rng: np.random.Generator, failing: float, shape: tuple[int, ...], *, good: float = GOOD) -> Floats:
@@ -216,7 +165,7 @@ def measure(
     parts: Callable[[np.random.Generator, float, int, dict[str, float]], Iterator[tuple[str, bool]]], repeats: int
 ) -> Measured:
     """Returns how often each thing happens, for each share of failing seeds and number of seeds."""
-    found: Measured = defaultdict(dict)
+    found: Measured = {}
     for failing in FAILING:
         true = truths(failing)
         for n in SEEDS:
@@ -226,28 +175,8 @@ def measure(
                 for name, did in parts(rng, failing, n, true):
                     happened[name] += bool(did)
             for name, times in happened.items():
-                found[name][failing, n] = times / repeats
+                found.setdefault(name, {})[f"{failing:g}/{n}"] = times / repeats
     return found
-
-
-def table(measured: Measured, repeats: int, highest: float | None = None) -> str:
-    """Returns a Markdown table in per cent; headlines outside 93 to 97 % from n = 10 on are in bold."""
-    cells = [(failing, n) for failing in FAILING for n in SEEDS]
-    heads = [f"{failing:.0%} failing, n = {n}" if n == SEEDS[0] else f"{n}" for failing, n in cells]
-    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(cells)]
-    noise = 2 * math.sqrt(0.05 * 0.95 / repeats)
-    for name, shares in measured.items():
-        row = []
-        for cell in cells:
-            share = shares.get(cell)
-            text = "" if share is None else f"{100 * share:.1f}"
-            headline = name.startswith(HEADLINE) and cell[1] >= 10
-            off = share is not None and (
-                (headline and not 0.93 <= share <= 0.97) or (highest is not None and share > highest + noise)
-            )
-            row.append(f"**{text}**" if off else text)
-        lines.append(f"| {name} | " + " | ".join(row) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def _iqm(scores: Floats, rng: np.random.Generator, method: str) -> Interval:
@@ -276,26 +205,19 @@ def _means(scores: dict[float, dict[int, float]]) -> list[float]:
     return [float(np.mean(list(arm.values()))) for arm in scores.values()]
 
 
-def page(parts: dict[str, Measured], repeats: int) -> str:
-    """Returns the page."""
-    texts = TEXT.split("TABLE\n")
-    one, several, wrong, chance = parts.values()
-    tables = [table(one, repeats), table(several, repeats), table(wrong, repeats, 0.05), table(chance, repeats)]
-    pieces = [piece for pair in zip(texts, [*tables, ""], strict=True) for piece in pair]
-    return "".join(pieces).replace("REPEATS", f"{repeats:,}").replace("RESAMPLES", f"{RESAMPLES:,}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of each measurement (default {REPEATS})")
-    repeats = parser.parse_args().repeats
-    found = {}
-    for part in (one_environment, several_environments, verdicts, chances):
-        found[part.__name__] = measure(part, repeats)
-        print(table(found[part.__name__], repeats, 0.05 if part is verdicts else None), flush=True)
-    if repeats >= REPEATS:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page(found, repeats), encoding="utf-8")
+    parser.add_argument("--write", action="store_true", help="measure nothing, write the page from cases.json")
+    options = parser.parse_args()
+    kept = Kept(HOME / "cases.json")
+    for part in () if options.write else (one_environment, several_environments, verdicts, chances):
+        found = measure(part, options.repeats)
+        print(table(found), flush=True)
+        if options.repeats >= REPEATS:
+            kept.put(part.__name__, found)
+    if options.write or options.repeats >= REPEATS:
+        (HOME / "README.md").write_text(page(kept, REPEATS, RESAMPLES), encoding="utf-8")
 
 
 if __name__ == "__main__":
