@@ -6,9 +6,9 @@ Scand. J. Stat. 6:65). Nobody chose the reference by its score.
 Against the best, which the scores themselves name: simultaneous bounds on how far each arm's mean lies from the best of
 the others, after Hsu's multiple comparison with the best (Hsu 1984, Ann. Stat. 12:1136; Hsu 1996, Multiple Comparisons,
 ch. 4). The lower bounds, which show an arm to be *equivalent*, are Hsu's: every arm in turn is the control of one-sided
-comparisons with all others; only those with the truly best arm need to hold together. Hsu's upper bounds say of tied
-arms only that none is the *only* best: of 24 equal arms they leave out one or another in four of ten experiments. So
-the upper bounds, which show an arm to be *worse*, hold for all pairs (Tukey's range).
+comparisons with all others; only those with the truly best arm need to hold together. Hsu's upper bounds say of an arm
+only that it is not the *only* best: of many equal arms they mostly leave out one or another. So the upper bounds, which
+show an arm to be *worse*, hold for all pairs (Tukey's range).
 
 Seeds that fail make variances unequal, so nothing is pooled: every difference has its own Welch error and degrees of
 freedom. Critical values are those of normal means of known variance, carried over to each difference's t distribution
