@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from coverage_page import HEADLINE, Kept, Measured, page, table
+from coverage_page import FAILING, HEADLINE, SEEDS, Cell, Kept, page, table
 from scipy import stats
 
 from rlbatch.analysis import across, best, rates, survival, trend
@@ -22,8 +22,6 @@ from rlbatch.analysis.intervals import Estimate, Floats, Interval, difference_of
 from rlbatch.analysis.profiles import performance_profile
 
 HOME = Path(__file__).parents[2] / "results" / "statistics"
-SEEDS = (5, 10, 20, 40)
-FAILING = (0.0, 0.2)
 REPEATS = 1_000
 RESAMPLES = 400
 DELTA = 0.1
@@ -32,6 +30,10 @@ ENVIRONMENTS = np.array([[0.9, 0.13], [0.5, 0.2], [0.7, 0.1], [0.3, 0.05], [0.8,
 """Mean and deviation over seeds of runs that do not fail, in each of five environments."""
 BATCHES = (16, 32, 64, 128, 256, 512)
 BUDGET = 50_000.0
+
+
+Part = Callable[[np.random.Generator, float, int, dict[str, float]], Iterator[tuple[str, bool]]]
+"""From the draws, the share of failing seeds, the number of seeds and the true values: what happened in one repeat."""
 
 
 def draw(rng: np.random.Generator, failing: float, shape: tuple[int, ...], *, good: float = GOOD) -> Floats:
@@ -51,6 +53,7 @@ def covers(interval: Interval | None, truth: float) -> bool:
     return interval is not None and interval.low - 1e-12 <= truth <= interval.high + 1e-12
 
 
+@functools.cache
 def truths(failing: float) -> dict[str, float]:
     """Returns the true values, of means exactly, of the others from two million draws."""
     rng = np.random.default_rng(0)
@@ -161,22 +164,17 @@ def chances(rng: np.random.Generator, failing: float, n: int, _: dict[str, float
     yield "the same, by seeds that did not choose it", rates.at_best_rate({64: equal})[64].scores.mean() > true
 
 
-def measure(
-    parts: Callable[[np.random.Generator, float, int, dict[str, float]], Iterator[tuple[str, bool]]], repeats: int
-) -> Measured:
-    """Returns how often each thing happens, for each share of failing seeds and number of seeds."""
-    found: Measured = {}
-    for failing in FAILING:
-        true = truths(failing)
-        for n in SEEDS:
-            rng = np.random.default_rng([n, int(100 * failing)])
-            happened: dict[str, int] = defaultdict(int)
-            for _ in range(repeats):
-                for name, did in parts(rng, failing, n, true):
-                    happened[name] += bool(did)
-            for name, times in happened.items():
-                found.setdefault(name, {})[f"{failing:g}/{n}"] = times / repeats
-    return found
+def measure(part: Part, failing: float, n: int, repeats: int) -> Cell:
+    """Returns how often each thing happens, with a share of failing seeds and a number of seeds."""
+    true, rng = truths(failing), np.random.default_rng([n, int(100 * failing)])
+    happened: dict[str, int] = defaultdict(int)
+    for _ in range(repeats):
+        for name, did in part(rng, failing, n, true):
+            happened[name] += bool(did)
+    return Cell(repeats, dict(happened))
+
+
+PARTS: tuple[Part, ...] = (one_environment, several_environments, verdicts, chances)
 
 
 def _iqm(scores: Floats, rng: np.random.Generator, method: str) -> Interval:
@@ -208,16 +206,18 @@ def _means(scores: dict[float, dict[int, float]]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of each measurement (default {REPEATS})")
+    parser.add_argument("--part", choices=[part.__name__ for part in PARTS], action="append", help="measure this alone")
     parser.add_argument("--write", action="store_true", help="measure nothing, write the page from cases.json")
     options = parser.parse_args()
     kept = Kept(HOME / "cases.json")
-    for part in () if options.write else (one_environment, several_environments, verdicts, chances):
-        found = measure(part, options.repeats)
-        print(table(found), flush=True)
-        if options.repeats >= REPEATS:
-            kept.put(part.__name__, found)
-    if options.write or options.repeats >= REPEATS:
-        (HOME / "README.md").write_text(page(kept, REPEATS, RESAMPLES), encoding="utf-8")
+    for part in () if options.write else PARTS:
+        if options.part and part.__name__ not in options.part:
+            continue
+        for failing in FAILING:
+            for n in SEEDS:
+                kept.put(part.__name__, failing, n, measure(part, failing, n, options.repeats))
+        print(table(kept.parts[part.__name__]), flush=True)
+    (HOME / "README.md").write_text(page(kept, RESAMPLES), encoding="utf-8")
 
 
 if __name__ == "__main__":
