@@ -1,1 +1,1 @@
-"""What do finished runs say about the batch size?"""
+"""What do finished runs say about batch sizes? Numbers from run folders; nothing here trains or loads torch."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from coverage_page import FAILING, HEADLINE, SEEDS, Cell, Kept, page, table
+from coverage_page import FAILING, HEADLINE, RESAMPLES, SEEDS, Cell, Kept, page, table
 from scipy import stats
 
 from rlbatch.analysis import across, best, rates, survival, trend
@@ -23,7 +23,6 @@ from rlbatch.analysis.profiles import performance_profile
 
 HOME = Path(__file__).parents[2] / "results" / "statistics"
 REPEATS = 1_000
-RESAMPLES = 400
 DELTA = 0.1
 GOOD, SPREAD, LOW, LOW_SPREAD = 0.8, 0.13, 0.05, 0.03
 ENVIRONMENTS = np.array([[0.9, 0.13], [0.5, 0.2], [0.7, 0.1], [0.3, 0.05], [0.8, 0.25]])
@@ -217,7 +216,7 @@ def main() -> None:
             for n in SEEDS:
                 kept.put(part.__name__, failing, n, measure(part, failing, n, options.repeats))
         print(table(kept.parts[part.__name__]), flush=True)
-    (HOME / "README.md").write_text(page(kept, RESAMPLES), encoding="utf-8")
+    (HOME / "README.md").write_text(page(kept), encoding="utf-8")
 
 
 if __name__ == "__main__":
