@@ -104,6 +104,8 @@ def table(cells: Cells, *, errors: bool = False) -> str:
     In bold is what is out of range: headlines below 93 or above 97 % from ten seeds on, and errors that lie above 5 %
     by more than two standard errors of the measurement.
     """
+    if not cells:
+        return "Not measured.\n\n"
     heads = [f"n = {n}" if n == SEEDS[0] and not failing else f"{n}" for failing in FAILING for n in SEEDS]
     heads[len(SEEDS)] = f"{FAILING[1]:.0%} failing, n = {SEEDS[0]}"
     lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
@@ -118,6 +120,6 @@ def table(cells: Cells, *, errors: bool = False) -> str:
             above = errors and share > 0.05 + 2 * math.sqrt(0.05 * 0.95 / cell.repeats)
             row.append(f"**{100 * share:.1f}**" if outside or above else f"{100 * share:.1f}")
         lines.append(f"| {name.replace(HEADLINE, '★ ')} | " + " | ".join(row) + " |")
-    counts = [cell.repeats for cell in cells.values()] or [0]
+    counts = [cell.repeats for cell in cells.values()]
     repeats = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
     return "\n".join(lines) + f"\n\n{repeats} repeats.\n\n"
