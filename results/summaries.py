@@ -1,4 +1,4 @@
-"""What do the scripts share that summarise kept experiments? Declared runs, their scores, the statistics, the tables.
+"""What do the scripts share that summarise kept experiments? Declared runs, their scores, the tables.
 
 An experiment's declaration says which runs there should be; its score table says what came of them. What is declared
 and not there is named, never left out.
@@ -14,9 +14,6 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-from scipy import stats
 
 from rlbatch.config import as_dict
 from rlbatch.environments import listed
@@ -40,14 +37,6 @@ _TYPES: dict[str, Callable[[str], Any]] = {
     "best": float,
 }
 """Column of a score table -> its type; every other column is text."""
-
-
-class Interval(NamedTuple):
-    """A difference of means and its confidence interval, in the units of the values."""
-
-    difference: float
-    low: float
-    high: float
 
 
 class Standing(NamedTuple):
@@ -163,44 +152,9 @@ def normalised(env_id: str, score: float) -> float:
     return (score - listed()[env_id].low) / reference_range(env_id)
 
 
-def welch_interval(values: Sequence[float], others: Sequence[float], confidence: float) -> Interval:
-    """Returns the mean of `values` minus the mean of `others` with Welch's t interval (Welch 1947).
-
-    The samples are independent, and their variances may differ. The degrees of freedom are Satterthwaite's (1946).
-
-    Args:
-        values: at least two.
-        others: at least two.
-        confidence: of the two-sided interval, such as 0.9.
-    """
-    difference = float(np.mean(values) - np.mean(others))
-    parts = [float(np.var(sample, ddof=1)) / len(sample) for sample in (values, others)]
-    square = sum(parts)
-    if square == 0:
-        return Interval(difference, difference, difference)
-    freedom = square**2 / sum(p**2 / (len(sample) - 1) for p, sample in zip(parts, (values, others), strict=True))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(square)
-    return Interval(difference, difference - half, difference + half)
-
-
-def equivalent(interval: Interval, margin: float) -> bool:
-    """Tells whether a difference is shown to be smaller than the margin either way.
-
-    Two one-sided tests at level alpha (Schuirmann 1987) reject both "at most −margin" and "at least +margin" exactly
-    where the interval of confidence 1 − 2·alpha lies inside ±margin.
-    """
-    return -margin < interval.low and interval.high < margin
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the mean of independent values and its standard error, which is not a number for fewer than two."""
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(np.mean(values)), error
-
-
 def number(value: float | None, digits: int) -> str:
     """Returns a number in words; there may be none."""
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
 def paragraph(text: str) -> str:

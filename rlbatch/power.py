@@ -14,6 +14,7 @@ n = 3 on. s comes from `environments.yaml`, where it is known.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rlbatch.environments import listed
@@ -52,6 +53,32 @@ def detectable_difference(deviation: float, seeds: int) -> float:
 def smallest_margin(deviation: float, seeds: int) -> float:
     """Returns the margin within which two equal arms are shown to be equivalent with probability `POWER`."""
     return (_quantile(1 - ALPHA, seeds) + _quantile((1 + POWER) / 2, seeds)) * deviation * math.sqrt(2 / seeds)
+
+
+def seeds_needed(deviation: float, difference: float) -> int:
+    """Returns the smallest number of runs per arm, at least 2, that find a true difference with probability `POWER`.
+
+    Args:
+        deviation: over seeds, in any unit.
+        difference: above zero, in the same unit.
+
+    Raises:
+        ValueError: the difference is not above zero.
+    """
+    if not difference > 0:
+        raise ValueError(f"difference: {difference:g} is not above zero")
+    return fewest_seeds(lambda seeds: detectable_difference(deviation, seeds) <= difference, 2)
+
+
+def fewest_seeds(enough: Callable[[int], bool], least: int) -> int:
+    """Returns the smallest number of seeds, at least `least`, that is enough; any larger number is enough too."""
+    few, many = least - 1, least
+    while not enough(many):
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(middle) else (middle, many)
+    return many
 
 
 def _quantile(probability: float, seeds: int) -> float:

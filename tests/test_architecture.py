@@ -87,6 +87,12 @@ def test_training_knows_nothing_of_recorders() -> None:
         assert not any(n.startswith(("rlbatch.recorder", "rlbatch.launch")) for n in imports_of(path)), path.name
 
 
+def test_the_analysis_does_not_load_torch() -> None:
+    names = sorted(path.stem for path in (PACKAGE / "analysis").glob("*.py") if path.stem != "__init__")
+    told = f"import sys, {', '.join(f'rlbatch.analysis.{name}' for name in names)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_nothing_reads_pickles(path: Path) -> None:
     assert not {n.split(".")[0] for n in imports_of(path)} & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}

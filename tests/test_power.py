@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from rlbatch.environments import listed
-from rlbatch.power import ALPHA, POWER, detectable_difference, power_of, smallest_margin
+from rlbatch.power import ALPHA, POWER, detectable_difference, power_of, seeds_needed, smallest_margin
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10, 40])
@@ -39,6 +39,19 @@ def test_cartpole_needs_26_seeds_for_a_tenth_of_its_range() -> None:
 def test_more_seeds_tell_more_and_the_deviation_scales() -> None:
     assert detectable_difference(1.0, 40) < detectable_difference(1.0, 10)
     assert smallest_margin(2.0, 10) == pytest.approx(2 * smallest_margin(1.0, 10))
+
+
+@pytest.mark.parametrize("difference", [0.02, 0.1, 0.5, 3.0])
+def test_the_seeds_needed_are_the_fewest_that_find_the_difference(difference: float) -> None:
+    seeds = seeds_needed(0.13, difference)
+    assert detectable_difference(0.13, seeds) <= difference
+    assert seeds == 2 or detectable_difference(0.13, seeds - 1) > difference
+
+
+def test_a_difference_of_nothing_needs_more_seeds_than_there_are() -> None:
+    with pytest.raises(ValueError, match="difference: 0 is not above zero"):
+        seeds_needed(0.13, 0.0)
+    assert seeds_needed(0.0, 0.1) == 2
 
 
 def test_nothing_is_told_of_one_seed_or_of_an_environment_without_a_deviation() -> None:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlbatch.analysis.intervals import mean_of
 from rlbatch.environments import listed
 from rlbatch.experiment_file import settings_of
 
@@ -29,7 +30,6 @@ from summaries import (
     Settings,
     Standing,
     declaration,
-    mean_and_error,
     normalised,
     number,
     paragraph,
@@ -301,8 +301,8 @@ def _mean(scores: Mapping[int, float]) -> str:
     """Returns the mean over seeds with its standard error."""
     if not scores:
         return "-"
-    mean, error = mean_and_error(list(scores.values()))
-    return f"{number(mean, 3)} ± {number(error, 3)}"
+    mean = mean_of(list(scores.values()))
+    return f"{number(mean.value, 3)} ± {number(mean.error, 3)}"
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

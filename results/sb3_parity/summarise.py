@@ -17,18 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlbatch.analysis.intervals import Interval, difference_of, equivalent
 from rlbatch.environments import listed
 from rlbatch.experiment_file import settings_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from summaries import (
-    Interval,
     Key,
     Row,
     Settings,
     Standing,
     declaration,
-    equivalent,
     normalised,
     number,
     paragraph,
@@ -39,7 +38,6 @@ from summaries import (
     standing,
     table,
     update_scores,
-    welch_interval,
 )
 
 KEY = ("env", "engine", "seed")
@@ -119,7 +117,7 @@ def comparisons(rows: Sequence[Row], document: Mapping[str, Any]) -> list[Compar
                 continue
             samples = [_areas(come, engine) for engine in engines]
             enough = all(len(sample) > 1 for sample in samples)
-            interval = welch_interval(*samples, confidence=1 - 2 * analysis["alpha"]) if enough else None
+            interval = difference_of(*samples).interval(1 - 2 * analysis["alpha"]) if enough else None
             margin = analysis["margin"] * reference_range(env_id)
             made.append(Comparison(env_id, part, engines, come, interval, margin))
     return made
@@ -160,7 +158,7 @@ def _section(made: Comparison, level: str) -> list[str]:
     scale = reference_range(made.env_id)
     difference = []
     for unit, size, digits in (("return", 1.0, 1), ("normalised", scale, 3)):
-        point = number(made.interval and made.interval.difference / size, digits)
+        point = number(made.interval and made.interval.estimate / size, digits)
         difference.append((unit, point, _span(made.interval, digits, size), f"±{number(made.margin / size, digits)}"))
     parts = [
         table(

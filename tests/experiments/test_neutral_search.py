@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from rlbatch.analysis.intervals import mean_of
+
 Row = dict[str, Any]
 
 SCORES = {1e-4: 0.2, 3e-4: 0.6, 1e-3: 0.5, 3e-3: 0.1}
@@ -64,9 +66,8 @@ def test_the_rate_with_the_highest_mean_over_batches_is_chosen(
     assert choice.envs == ["CartPole-v1", "Acrobot-v1"]
     assert (choice.rate, choice.ranking) == (3e-4, [3e-4, 1e-3, 1e-4, 3e-3])
     # 1e-3: (0.4 + 0.5 + 0.75) / 3; seeds 0.02 apart have the deviation 0.06055, over √10 the error 0.01915
-    assert summaries.mean_and_error(list(neutral_search.by_seed(choice.scores, rate=1e-3).values())) == pytest.approx(
-        (0.55, 0.01915 * 2 / 3), abs=1e-5
-    )
+    mean = mean_of(list(neutral_search.by_seed(choice.scores, rate=1e-3).values()))
+    assert (mean.value, mean.error) == pytest.approx((0.55, 0.01915 * 2 / 3), abs=1e-5)
 
 
 def test_the_page_shows_rates_by_batch_sizes_with_errors_over_seeds(

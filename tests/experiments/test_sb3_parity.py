@@ -42,7 +42,7 @@ def close() -> list[Row]:
 
 def test_close_engines_are_equivalent(sb3_parity: ModuleType, document: dict[str, Any]) -> None:
     (made,) = sb3_parity.comparisons(close(), document)
-    assert made.interval.difference == pytest.approx(0.5)
+    assert made.interval.estimate == pytest.approx(0.5)
     assert made.margin == pytest.approx(0.1 * (500 - 22.184))
     assert made.verdict == "equivalent"
     text = sb3_parity.report(close(), document)
@@ -56,7 +56,7 @@ def test_close_engines_are_equivalent(sb3_parity: ModuleType, document: dict[str
 def test_the_difference_is_stacked_minus_sb3(sb3_parity: ModuleType, document: dict[str, Any]) -> None:
     scores = rows("sb3", 0, 300.0, 310.0, 320.0) + rows("stacked", 1000, 200.0, 212.0, 214.0, 216.0)
     (made,) = sb3_parity.comparisons(scores, document)
-    assert made.interval.difference == pytest.approx(-99.5)
+    assert made.interval.estimate == pytest.approx(-99.5)
     assert made.verdict == "not shown"
 
 

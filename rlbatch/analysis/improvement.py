@@ -1,0 +1,65 @@
+"""How probable is it that a run of one arm scores higher than a run of another?
+
+The probability of improvement of rliable (Agarwal et al. 2021, arXiv 2108.13264): the statistic of Mann & Whitney
+(1947) over the number of pairs, averaged over environments. It says how often, not by how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, samples_of
+
+
+def probability_of_improvement(
+    environments: Sequence[ArrayLike], others: Sequence[ArrayLike], *, confidence: float = CONFIDENCE
+) -> Interval:
+    """Returns the probability that a run of one arm scores higher than a run of another, averaged over environments.
+
+    A tie counts half. The interval is Newcombe's score interval (2006, Stat. Med. 25:559, method
+    5), which has some length also where every run beats every other; over environments, of the mean of the shares.
+
+    Args:
+        environments: one sample (n,) per environment.
+        others: one sample (m,) per environment, in the same order.
+        confidence: of the two-sided interval.
+
+    Raises:
+        ValueError: the arms have not the same number of environments, or a sample is none.
+    """
+    if len(environments) != len(others):
+        raise ValueError(f"{len(environments)} environments against {len(others)}: an arm is compared in the same ones")
+    pairs = list(zip(samples_of(environments), samples_of(others), strict=True))
+    shares = np.array([(np.sign(x[:, None] - y).mean() + 1) / 2 for x, y in pairs])
+    sizes = np.array([[len(x), len(y)] for x, y in pairs], dtype=np.float64)
+    return Interval(float(shares.mean()), *_mann_whitney_ends(shares, sizes, confidence))
+
+
+def _mann_whitney_ends(shares: Floats, sizes: Floats, confidence: float) -> tuple[float, float]:
+    """Returns the means of the true shares that lie z of their mean's standard error below and above the observed one.
+
+    The variance of a share is that of exponential scores (Hanley & McNeil 1982), with (n + m)/2 − 1 for both n − 1 and
+    m − 1; the true shares lie by the same distance from the observed ones, where 0 and 1 allow it.
+
+    Args:
+        shares: (M,) observed.
+        sizes: (M, 2) n and m.
+        confidence: of the two-sided interval.
+    """
+    z, star = float(special.ndtri((1 + confidence) / 2)), sizes.mean(axis=1) - 1
+
+    def end(outer: float) -> float:
+        inner = 0.0
+        for _ in range(30):
+            shift = (inner + outer) / 2
+            theta = np.clip(shares + shift, 0.0, 1.0)
+            spread = 1 + star * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+            error = np.sqrt((theta * (1 - theta) * spread / sizes.prod(axis=1)).sum()) / len(shares)
+            inner, outer = (shift, outer) if abs((theta - shares).mean()) <= z * error else (inner, shift)
+        return float(np.clip(shares + inner, 0.0, 1.0).mean())
+
+    return end(-1.0), end(1.0)

@@ -1,0 +1,69 @@
+"""How many more seeds would decide? For a difference between two arms, and for a verdict on all of them.
+
+Seed numbers follow from the standard deviations that the scores have so far, which a few seeds know badly: with 10
+seeds of normal scores the variance, and the number of seeds with it, may be half or three times as large.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from rlbatch.analysis.best import critical_values
+from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, sample_of
+from rlbatch.power import POWER, fewest_seeds, seeds_needed
+
+
+def more_seeds(scores: ArrayLike, others: ArrayLike, difference: float) -> int | None:
+    """Returns how many more seeds each of two arms needs for a difference to be found with the usual power.
+
+    The arms get the same number of seeds, so what counts is the mean of their variances.
+
+    Args:
+        scores: (n,) of one arm.
+        others: (m,) of the other.
+        difference: true difference of the means to find, in the unit of the scores.
+
+    Returns:
+        Seeds beyond those of the smaller arm, or None where an arm has a single seed, and so no deviation.
+    """
+    samples = sample_of(scores), sample_of(others)
+    fewest = min(map(len, samples))
+    if fewest < 2:
+        return None
+    deviation = math.sqrt(sum(float(sample.var(ddof=1)) for sample in samples) / 2)
+    return max(0, seeds_needed(deviation, difference) - fewest)
+
+
+def seeds_to_decide(
+    deviation: float, arms: int, delta: float, *, power: float | None = POWER, confidence: float = CONFIDENCE
+) -> int:
+    """Returns the seeds per arm with which an arm as good as all others is shown to be equivalent to the best.
+
+    The arm's lower bound lies above −delta where the highest of the other means is no further above its own than delta
+    less the length of the bound; how far that mean is above has the distribution from which the bound is taken.
+
+    Args:
+        deviation: over seeds, the same in all arms, in the unit of delta.
+        arms: at least 2.
+        delta: the largest difference that does not matter, above 0.
+        power: probability of the verdict, above 0.5; None asks for the fewest seeds with which it is possible at all
+            where all means come out the same.
+        confidence: of all bounds together.
+
+    Raises:
+        ValueError: there are fewer than two arms, or delta is not above zero.
+    """
+    if arms < 2 or not delta > 0:
+        raise ValueError(f"seeds are counted for two arms or more and a delta above 0, not {arms} and {delta}")
+    levels = [confidence] if power is None else [confidence, power]
+    equal = np.full((1, arms - 1), math.sqrt(0.5))
+    tails = [float(special.ndtr(critical_values(equal, level)[0])) for level in levels]
+
+    def lengths(seeds: int) -> float:
+        return sum(float(special.stdtrit(2 * seeds - 2, tail)) for tail in tails) * deviation * math.sqrt(2 / seeds)
+
+    return fewest_seeds(lambda seeds: lengths(seeds) <= delta, MIN_SEEDS)

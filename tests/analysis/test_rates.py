@@ -1,0 +1,107 @@
+"""Batch sizes over learning rates: what is chosen on some seeds is scored on others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from rlbatch.analysis.rates import Grid, at_best_rate, at_rate, averaged, good_band
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+
+
+def constant(**scores: float) -> dict[float, dict[int, float]]:
+    return {float(rate): dict.fromkeys(range(6), score) for rate, score in scores.items()}
+
+
+GRID: Grid = {
+    16: {1e-4: {0: 1.0, 1: 2.0, 2: 3.0}, 1e-3: {0: 5.0, 1: 1.0, 2: 6.0}},
+    64: {1e-4: {0: 4.0, 1: 4.0, 2: 4.0}, 1e-3: {0: 0.0, 1: 0.0, 2: 0.0}},
+}
+
+
+def test_at_one_rate_each_batch_has_its_scores_there() -> None:
+    found = at_rate(GRID, 1e-3)
+    assert {batch: scores.tolist() for batch, scores in found.items()} == {16: [5.0, 1.0, 6.0], 64: [0.0, 0.0, 0.0]}
+
+
+def test_a_rate_that_a_batch_was_not_trained_at_is_refused_with_those_that_are_there() -> None:
+    with pytest.raises(ValueError, match=r"batch 16 has no rate 0.003, only 0.0001, 0.001"):
+        at_rate(GRID, 3e-3)
+
+
+def test_the_best_rate_is_chosen_on_the_other_half() -> None:
+    # batch 16: seeds 0 and 2 choose 1e-3, and seed 1 has 1 there; seed 1 chooses 1e-4, where seeds 0 and 2 have 1 and 3
+    found = at_best_rate(GRID)
+    assert found[16].chosen == (1e-3, 1e-4)
+    assert found[16].scores.tolist() == [1.0, 1.0, 3.0]
+    assert found[16].best == 1e-3
+    assert found[64].scores.tolist() == [4.0, 4.0, 4.0]
+
+
+def test_an_optimum_at_the_edge_of_the_grid_is_marked() -> None:
+    middle = constant(**{"1e-4": 0.1, "1e-3": 0.5, "1e-2": 0.2})
+    edge = constant(**{"1e-4": 0.1, "1e-3": 0.5, "1e-2": 0.7})
+    found = at_best_rate({16: middle, 64: edge, 256: {1e-3: dict.fromkeys(range(6), 0.5)}})
+    assert {batch: tuned.at_edge for batch, tuned in found.items()} == {16: False, 64: True, 256: True}
+
+
+def test_luck_does_not_raise_the_score_at_the_best_of_equal_rates() -> None:
+    rng, crossed, naive = np.random.default_rng(0), [], []
+    for _ in range(500):
+        scores = {rate: dict(enumerate(rng.normal(size=10))) for rate in RATES}
+        crossed.append(at_best_rate({64: scores})[64].scores.mean())
+        naive.append(max(np.mean(list(arm.values())) for arm in scores.values()))
+    error = math.sqrt(1 / 10 / 500)
+    assert np.mean(crossed) == pytest.approx(0, abs=4 * error)
+    assert np.mean(naive) > 20 * error  # the highest of four means is about one standard error too high
+
+
+def test_a_seed_that_is_missing_at_one_rate_stays_in_its_half() -> None:
+    scores = {1e-4: {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0}, 1e-3: {0: 1.0, 2: 1.0, 3: 1.0}}
+    found = at_best_rate({64: scores})[64]
+    assert found.chosen == (1e-3, 1e-3)
+    assert found.scores.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_one_seed_cannot_choose_and_score() -> None:
+    with pytest.raises(ValueError, match=r"batch 64, rate 0\.001: no seed has a score, in one half"):
+        at_best_rate({64: {1e-3: {0: 1.0}}})
+
+
+def test_averages_are_over_the_rates_of_each_seed() -> None:
+    found = averaged(GRID)
+    assert found[16].scores.tolist() == [3.0, 1.5, 4.5]
+    assert found[64].left_out == []
+
+
+def test_a_seed_without_a_score_at_some_rate_is_left_out_by_name() -> None:
+    found = averaged({64: {1e-4: {0: 1.0, 1: 2.0}, 1e-3: {0: 3.0, 2: 9.0}}})[64]
+    assert found.scores.tolist() == [2.0]
+    assert found.left_out == [1, 2]
+
+
+def test_averages_over_different_rates_are_refused() -> None:
+    with pytest.raises(ValueError, match="batch 64 has other rates than batch 16"):
+        averaged({16: GRID[16], 64: {1e-4: {0: 1.0}}})
+    with pytest.raises(ValueError, match="batch 64 has no seed with a score at every rate"):
+        averaged({64: {1e-4: {0: 1.0}, 1e-3: {1: 1.0}}})
+    assert averaged({}) == {}
+
+
+def test_the_good_band_is_the_run_of_rates_around_the_best() -> None:
+    band = good_band(constant(**{"1e-5": 0.8, "1e-4": 0.1, "1e-3": 0.75, "1e-2": 0.85, "1e-1": 0.2}), 0.1)
+    assert band[:2] == (1e-3, 1e-2)  # 1e-5 is as good, but not next to them
+    assert band.decades == pytest.approx(1)
+    assert not band.open
+
+
+def test_a_band_that_reaches_an_end_is_open() -> None:
+    assert good_band(constant(**{"1e-4": 0.1, "1e-3": 0.8}), 0.1) == (1e-3, 1e-3, 0.0, True)
+
+
+def test_scores_that_are_not_finite_are_refused_by_place() -> None:
+    with pytest.raises(ValueError, match=r"batch 16, rate 0\.001: 1 of 2 are not finite"):
+        at_rate({16: {1e-3: {0: 1.0, 1: math.nan}}}, 1e-3)
