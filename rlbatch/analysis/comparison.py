@@ -17,20 +17,24 @@ from numpy.typing import NDArray
 
 from rlbatch.analysis import efficiency, scores, stability
 from rlbatch.analysis.arms import Arm, Slice, Task, tasks_of
-from rlbatch.analysis.collect import Collected, Run, collect, grid
+from rlbatch.analysis.collect import Collected, Run, collect, facts_of, grid
 from rlbatch.analysis.efficiency import AXES, Clock, View
 from rlbatch.analysis.front import Cells, Front, front_of
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.power_law import PowerLaw, power_law_of
 from rlbatch.analysis.scales import THRESHOLD, Scale, marks_of, scale_of
 from rlbatch.analysis.scores import Crossings, Curves
+from rlbatch.config import SETTINGS, as_dict
 from rlbatch.designs import replay_ratio
+from rlbatch.errors import InputError, nearest
 from rlbatch.references import low_of
 
 Floats = NDArray[np.float64]
 
 RETAINED = "75%"
 """The mark after which retention is measured where an environment has no threshold."""
+_NAMED = 12
+"""Values that an error message names."""
 _RATIO = ("replay_ratio", "train_freq", "gradient_steps")
 """Axes that set the replay ratio."""
 
@@ -159,13 +163,48 @@ class Comparison:
         return not self.missing and not self.unfinished
 
 
-def compare(folders: Sequence[Path]) -> Comparison:
-    """Reads and scores the runs of one or several folders; raises like `collect`."""
+def compare(
+    folders: Sequence[Path], *, threshold: float | None = None, where: Mapping[str, Any] | None = None
+) -> Comparison:
+    """Reads and scores the runs of one or several folders.
+
+    Args:
+        folders: of experiments, or parts of them.
+        threshold: return that is the mark "threshold" in every environment, instead of its own.
+        where: setting or label -> value: only runs that have all of these are compared.
+
+    Raises:
+        InputError, RefusedError: like `collect`; or no run has these settings.
+    """
     collected = collect(folders)
-    return Comparison(collected, tuple(_scored(task, collected) for task in tasks_of(collected.runs)))
+    if where:
+        chosen = tuple(run for run in collected.runs if _has(run, where))
+        if not chosen:
+            asked = ", ".join(f"{name}={value}" for name, value in where.items())
+            raise InputError("--where", f"no run has {asked}", _known(collected, next(iter(where))))
+        collected = collected._replace(runs=chosen)
+    return Comparison(collected, tuple(_scored(task, collected, threshold) for task in tasks_of(collected.runs)))
 
 
-def _scored(task: Task, collected: Collected) -> ScoredTask:
+def _has(run: Run, where: Mapping[str, Any]) -> bool:
+    """Tells whether a run has these settings; one that was never begun is known by its path alone."""
+    known = (
+        [facts_of(run.path)._asdict()]
+        if run.config is None
+        else [{**as_dict(run.config), **dict(labels)} for labels in run.labels]
+    )
+    return any(all(name in one and one[name] == value for name, value in where.items()) for one in known)
+
+
+def _known(collected: Collected, name: str) -> str:
+    """Returns which values the runs have, or which setting was meant."""
+    if name not in SETTINGS:
+        return nearest(name, SETTINGS)
+    values = dict.fromkeys(str(getattr(run.config, name)) for run in collected.runs if run.config is not None)
+    return f"they have {', '.join(list(values)[:_NAMED])}"
+
+
+def _scored(task: Task, collected: Collected, threshold: float | None) -> ScoredTask:
     """Returns an environment with the scores of its arms."""
     low = low_of(task.env_id, task.env_kwargs, collected.references)
     runs = [run for arm in task.arms for run in (*arm.counted, *arm.missing, *arm.unfinished)]
@@ -177,7 +216,7 @@ def _scored(task: Task, collected: Collected) -> ScoredTask:
     scale = scale_of(
         task.env_id, task.env_kwargs, collected.references, best=best, experiments=len(collected.experiments)
     )
-    marks = marks_of(task.env_id, scale)
+    marks = marks_of(task.env_id, scale) | ({} if threshold is None else {THRESHOLD: threshold})
     configs = [arm.config for arm in task.arms if arm.config is not None]
     clock = efficiency.clock_of(collected.costs, configs)
     arms = {

@@ -9,7 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
-from rlbatch.cli.types import EnvironmentId, Parsed, integer, read_object, read_path, word
+from rlbatch.cli.types import (
+    EnvironmentId,
+    Parsed,
+    integer,
+    read_fraction,
+    read_number,
+    read_object,
+    read_path,
+    read_setting,
+    word,
+)
 from rlbatch.errors import InputError
 from rlbatch.values import Integer
 
@@ -213,6 +223,35 @@ resource_options = together(
     ),
 )
 """With what runs are trained, and whether failed ones are trained again; the names are those of `launch.api`."""
+
+analysis_options = together(
+    option(
+        "--metric",
+        metavar="NAME",
+        group="Comparison",
+        help="Score of a run to compare by: auc, final, return_mean, best, ...  [default: as declared, else auc]",
+    ),
+    option(
+        "--delta",
+        type=Parsed("part", read_fraction),
+        group="Comparison",
+        help="Largest difference that does not matter, as a part of the reference range.  [default: as declared, else 0.1]",
+    ),
+    option(
+        "--threshold",
+        type=Parsed("return", read_number),
+        group="Comparison",
+        help="Return to reach, instead of the environment's threshold.",
+    ),
+    option(
+        "--where",
+        type=Parsed("field=value", read_setting),
+        multiple=True,
+        group="Comparison",
+        help="Only runs with this setting, for example learning_rate=0.001; may be given several times.",
+    ),
+)
+"""How runs are compared."""
 
 telling_options = together(
     option("--dry-run", is_flag=True, group="Output", help="Print what would run and what it costs; write nothing."),

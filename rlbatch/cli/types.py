@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -114,6 +115,22 @@ def read_setting(word: str) -> tuple[str, Any]:
         return name, from_json(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def read_number(word: str) -> float:
+    """Reads a finite number."""
+    value = from_json(word)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{word!r} is not a number")
+    return float(value)
+
+
+def read_fraction(word: str) -> float:
+    """Reads a number between 0 and 1, both left out."""
+    value = read_number(word)
+    if not 0 < value < 1:
+        raise ValueError(f"{word} is not between 0 and 1")
+    return value
 
 
 def read_object(word: str) -> dict[str, Any]:

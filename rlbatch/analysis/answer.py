@@ -1,0 +1,239 @@
+"""Which batch size is best, and how sure is that? The questions of an experiment, answered once for every view.
+
+In this order, for each environment and for all of them together: does the score rise or fall with the batch size; how
+does each batch size compare with the one that was declared as the reference; which ones are as good as the best. What
+compares batch sizes by one number per seed is here; what the numbers are is in `comparison.py`, and how they are tested
+in `trend.py`, `best.py` and `across.py`. Tables, pages and sentences only tell what stands in an `Answer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlbatch.analysis import best, trend
+from rlbatch.analysis.across import Aggregates, aggregates
+from rlbatch.analysis.arms import Slice
+from rlbatch.analysis.best import Comparison as Against
+from rlbatch.analysis.best import Standing
+from rlbatch.analysis.comparison import Comparison, ScoredTask
+from rlbatch.analysis.improvement import probability_of_improvement
+from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of
+from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.questions import Kind, Way, ways_of
+from rlbatch.analysis.seeds import more_seeds
+from rlbatch.analysis.trend import Hump, Pooled
+from rlbatch.errors import InputError, nearest
+
+DELTA = 0.1
+"""Largest difference that does not matter, as a part of the reference range, where nothing else was declared."""
+_SEED = 0
+"""Of the resamples: the same folders give the same numbers."""
+_OLD_NAMES = {"steps_to_threshold": "auc"}
+"""Declared metrics that say nothing about a whole arm -> what is compared instead."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What is said of the batch sizes of one sample each.
+
+    Attributes:
+        means: batch size -> mean score.
+        trend: change of the mean score per doubling of the batch size; None with a single batch size.
+        hump: where the score rises and then falls, or None with fewer than three batch sizes.
+        reference: batch size that the others are compared with, or None where it is not there.
+        against: batch size -> how it compares with the reference.
+        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters.
+        frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
+        more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
+    """
+
+    means: Mapping[int, Estimate]
+    trend: Estimate | None
+    hump: Hump | None
+    reference: int | None
+    against: Mapping[int, Against]
+    standings: Mapping[int, Standing]
+    frequency: Mapping[int, float]
+    more: Mapping[int, int | None]
+
+    @property
+    def equivalent(self) -> list[int]:
+        """Batch sizes that are shown to be as good as the best, within delta."""
+        return best.indifference_set(self.standings)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The batch sizes of one environment under one design.
+
+    Attributes:
+        scored: the environment.
+        slice: its arms that differ in batch size and learning rate alone.
+        metric: what they are compared by.
+        ways: in which ways; the first is the one that conclusions rest on.
+        verdicts: kind of each way -> what is said.
+        scaled: whether the scores are on the environment's scale; else they are returns, and delta has no meaning.
+    """
+
+    scored: ScoredTask
+    slice: Slice
+    metric: str
+    ways: tuple[Way, ...]
+    verdicts: Mapping[Kind, Verdicts]
+    scaled: bool
+
+
+@dataclass(frozen=True)
+class Together:
+    """The batch sizes that several environments share, under one design and compared in one way.
+
+    Attributes:
+        fixed: axis -> value of the design.
+        kind: of the way.
+        env_ids: of the environments.
+        samples: batch size -> scores of each environment, on its scale.
+        aggregates: batch size -> interquartile mean, mean, median and optimality gap.
+        slopes: per doubling of the batch size, of these environments and of others like them.
+        verdicts: over the environments' means.
+        improvement: batch size -> probability that its run scores higher than one of the reference.
+    """
+
+    fixed: Mapping[str, Any]
+    kind: Kind
+    env_ids: tuple[str, ...]
+    samples: Mapping[int, tuple[Floats, ...]]
+    aggregates: Mapping[int, Aggregates]
+    slopes: Pooled | None
+    verdicts: Verdicts
+    improvement: Mapping[int, Interval]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything that is concluded.
+
+    Attributes:
+        comparison: what it is concluded from.
+        metric: what arms are compared by.
+        delta: largest difference that does not matter, as a part of the reference range.
+        declared: whether the metric and delta were declared before training.
+        parts: one per environment and design.
+        together: over environments, where several share batch sizes under one design.
+    """
+
+    comparison: Comparison
+    metric: str
+    delta: float
+    declared: bool
+    parts: tuple[Part, ...]
+    together: tuple[Together, ...]
+
+
+def answer(comparison: Comparison, *, metric: str | None = None, delta: float | None = None) -> Answer:
+    """Returns what the runs say about the batch size.
+
+    Args:
+        comparison: the runs.
+        metric: of a run; the declared one by default, else the area.
+        delta: the largest difference that does not matter, as a part of the reference range; likewise, else 0.1.
+
+    Raises:
+        InputError: there is no such metric, or it is not one number for every run.
+    """
+    analysis = comparison.collected.analysis
+    told = str(analysis.get("metric", "auc"))
+    chosen = metric or _OLD_NAMES.get(told, told)
+    known = [name for name, about in METRICS.items() if about.kind in ("score", "difference")]
+    if chosen not in known:
+        raise InputError("metric", f"{chosen!r} is not one number per run", nearest(chosen, known) or ", ".join(known))
+    within = float(analysis.get("equivalence", DELTA)) if delta is None else delta
+    reference = dict(analysis.get("reference", {}))
+    parts = [_part(scored, one, chosen, within, reference) for scored in comparison.tasks for one in scored.task.slices]
+    parts = [part for part in parts if part.ways]
+    declared = bool(analysis) and metric in (None, told) and delta in (None, analysis.get("equivalence"))
+    return Answer(comparison, chosen, within, declared, tuple(parts), tuple(_together(parts, within, reference)))
+
+
+def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
+    ways = ways_of(scored, one, metric, reference)
+    scaled = scored.scale.range is not None
+    verdicts = {way.kind: _verdicts(way.samples, delta if scaled else None, _reference(reference, way)) for way in ways}
+    return Part(scored, one, metric, ways, verdicts, scaled)
+
+
+def _reference(declared: Mapping[str, Any], way: Way) -> int | None:
+    """Returns the batch size that was declared as the reference; the preset's where none was."""
+    batch = declared.get("batch_size")
+    if batch is None:
+        labels = [labels["lr_reference_batch"] for arm in way.arms.values() for labels in arm.arm.labels]
+        batch = labels[0] if labels else None
+    return batch if batch in way.samples else None
+
+
+def _verdicts(samples: Mapping[int, Floats], delta: float | None, reference: int | None) -> Verdicts:
+    return _concluded({batch: mean_of(scores) for batch, scores in samples.items()}, samples, delta, reference)
+
+
+def _concluded(
+    means: Mapping[int, Estimate], samples: Mapping[int, Floats], delta: float | None, reference: int | None
+) -> Verdicts:
+    several, by_batch = len(means) > 1, dict[float, Estimate](means)
+    return Verdicts(
+        means=means,
+        trend=trend.slope(by_batch) if several else None,
+        hump=trend.hump(by_batch),
+        reference=reference,
+        against=best.against_reference(means, reference) if several and reference is not None else {},
+        standings=best.compare_with_best(means, delta) if several and delta is not None else {},
+        frequency=best.selection_frequency(samples, _SEED) if several and samples else {},
+        more=_more(samples, delta, reference),
+    )
+
+
+def _more(samples: Mapping[int, Floats], delta: float | None, reference: int | None) -> dict[int, int | None]:
+    if delta is None or reference is None or reference not in samples:
+        return {}
+    others = {batch: scores for batch, scores in samples.items() if batch != reference}
+    return {batch: more_seeds(scores, samples[reference], delta) for batch, scores in others.items()}
+
+
+def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> list[Together]:
+    """Returns for each design and way that several environments share what they say together."""
+    groups: dict[tuple[str, Kind], list[tuple[Part, Way]]] = {}
+    for part in parts:
+        for way in part.ways:
+            if part.scaled:
+                groups.setdefault((repr(sorted(part.slice.fixed.items())), way.kind), []).append((part, way))
+    found = []
+    for (_, kind), members in groups.items():
+        envs = {part.scored.task.env_id for part, _ in members}
+        shared = sorted(set.intersection(*(set(way.samples) for _, way in members)))
+        if len(envs) > 1 and len(envs) == len(members) and len(shared) > 1:
+            found.append(_joined(kind, members, shared, delta, _reference(reference, members[0][1])))
+    return found
+
+
+def _joined(
+    kind: Kind, members: Sequence[tuple[Part, Way]], shared: Sequence[int], delta: float, reference: int | None
+) -> Together:
+    samples = {batch: tuple(way.samples[batch] for _, way in members) for batch in shared}
+    weights = [1 / len(members)] * len(members)
+    means = {batch: combine([mean_of(one) for one in these], weights) for batch, these in samples.items()}
+    slopes = [trend.slope({batch: mean_of(way.samples[batch]) for batch in shared}) for _, way in members]
+    compared = reference if reference in samples else None
+    return Together(
+        fixed=members[0][0].slice.fixed,
+        kind=kind,
+        env_ids=tuple(part.scored.task.env_id for part, _ in members),
+        samples=samples,
+        aggregates={batch: aggregates(these, _SEED) for batch, these in samples.items()},
+        slopes=trend.pool(slopes),
+        verdicts=_concluded(means, {}, delta, compared),
+        improvement={
+            batch: probability_of_improvement(these, samples[compared])
+            for batch, these in samples.items()
+            if compared is not None and batch != compared
+        },
+    )

@@ -1,0 +1,142 @@
+"""In which ways are the batch sizes of a slice compared? Each way gives every batch size one sample of scores.
+
+Without an axis of learning rates there is one way, and its conclusion holds at that rate alone. With one there are
+three: at one rate, each batch size at its own best rate, averaged over the rates; see `rates.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from rlbatch.analysis import rates
+from rlbatch.analysis.arms import Slice
+from rlbatch.analysis.comparison import ScoredArm, ScoredTask
+from rlbatch.analysis.intervals import Floats
+from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.rates import Averaged, Grid, Tuned
+
+Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
+
+
+class Way(NamedTuple):
+    """One way to compare batch sizes.
+
+    Attributes:
+        kind: how learning rates are treated.
+        words: what a conclusion has to say of them.
+        samples: batch size -> (n,) scores, one per seed; higher is better.
+        arms: batch size -> the arm that stands for it where something else than the scores is asked; the one at its
+            best rate. Empty where no single arm does.
+        tuned: batch size -> how its rate was chosen, where it was.
+        averaged: batch size -> its scores over the rates, where they were averaged.
+        notes: what a reader has to know.
+    """
+
+    kind: Kind
+    words: str
+    samples: Mapping[int, Floats]
+    arms: Mapping[int, ScoredArm]
+    tuned: Mapping[int, Tuned]
+    averaged: Mapping[int, Averaged]
+    notes: tuple[str, ...]
+
+
+def ways_of(scored: ScoredTask, part: Slice, metric: str, reference: Mapping[str, Any]) -> tuple[Way, ...]:
+    """Returns the ways to compare the batch sizes of a slice, the one that conclusions rest on first.
+
+    Args:
+        scored: the environment.
+        part: one of its slices.
+        metric: of a run, a score or a difference; the numbers are on the environment's scale where it has one, and
+            negative where lower is better.
+        reference: the arm that was declared to be compared with; its learning rate is the one rate, if it has one.
+    """
+    cells = {cell: arm for cell, planned in part.cells.items() if (arm := scored.arms.get(planned.path)) is not None}
+    if not cells:
+        return ()
+    if all(len({rate for batch, rate in cells if batch == one}) == 1 for one, _ in cells):
+        return (_as_trained(cells, metric),)
+    grid = _grid(cells, metric)
+    found = [
+        _own_best(grid, cells, metric),
+        _one_rate(grid, cells, metric, reference.get("learning_rate")),
+        _averaged(grid),
+    ]
+    return tuple(way for way in found if way is not None)
+
+
+def values_of(arm: ScoredArm, metric: str) -> Floats:
+    """Returns (R,) a metric of an arm's runs, on the environment's scale where it has one; higher is better."""
+    values = arm.values[metric] if arm.scale.range is None else arm.normalised(metric)
+    return values if METRICS[metric].higher_is_better else -values
+
+
+def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Way:
+    arms = {batch: arm for (batch, _), arm in sorted(cells.items())}
+    given = sorted({rate for _, rate in cells})
+    at = " and ".join(f"{rate:g}" for rate in given) if len(given) < 3 else f"{given[0]:g} to {given[-1]:g}"
+    words = f"at learning rate {at}{_tuned_at(arms)}"
+    return Way("at its rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms, {}, {}, ())
+
+
+def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Way | None:
+    tuned = _attempt(lambda: rates.at_best_rate(grid))
+    if tuned is None:
+        return None
+    edges = [f"{batch:g}" for batch, one in sorted(tuned.items()) if one.at_edge]
+    notes = (f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond",) * bool(
+        edges
+    )
+    return Way(
+        "at its own best rate",
+        "each batch size at its own best learning rate, chosen on one half of the seeds and scored on the other",
+        {int(batch): one.scores for batch, one in sorted(tuned.items())},
+        {int(batch): cells[int(batch), one.best] for batch, one in sorted(tuned.items())},
+        {int(batch): one for batch, one in sorted(tuned.items())},
+        {},
+        notes,
+    )
+
+
+def _one_rate(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: str, asked: float | None) -> Way | None:
+    shared = sorted(set.intersection(*(set(scores) for scores in grid.values())))
+    if not shared:
+        return None
+    rate = asked if asked in shared else shared[len(shared) // 2]
+    arms = {batch: arm for (batch, at), arm in sorted(cells.items()) if at == rate}
+    words = f"all at learning rate {rate:g}, as if nobody tuned it"
+    return Way("at one rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms, {}, {}, ())
+
+
+def _averaged(grid: Grid) -> Way | None:
+    found = _attempt(lambda: rates.averaged(grid))
+    if found is None:
+        return None
+    given = sorted({rate for scores in grid.values() for rate in scores})
+    words = f"averaged over the learning rates {', '.join(f'{rate:g}' for rate in given)}"
+    samples = {int(batch): one.scores for batch, one in sorted(found.items())}
+    averaged = {int(batch): one for batch, one in found.items()}
+    return Way("averaged over rates", words, samples, {}, {}, averaged, ())
+
+
+def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[float, dict[float, dict[int, float]]]:
+    grid: dict[float, dict[float, dict[int, float]]] = {}
+    for (batch, rate), arm in sorted(cells.items()):
+        scores = dict(zip(arm.curves.seeds.tolist(), values_of(arm, metric).tolist(), strict=True))
+        grid.setdefault(batch, {})[rate] = scores
+    return grid
+
+
+def _tuned_at(arms: Mapping[int, ScoredArm]) -> str:
+    """Returns at which batch size the preset of these arms was tuned, in words."""
+    tuned = {labels["lr_reference_batch"] for arm in arms.values() for labels in arm.arm.labels}
+    return f", tuned at batch {tuned.pop()}" if len(tuned) == 1 else ""
+
+
+def _attempt(make: Callable[[], Mapping[float, Any]]) -> Mapping[float, Any] | None:
+    """Returns what is made, or None where the grid does not allow it: too few seeds, other rates per batch size."""
+    try:
+        return make()
+    except ValueError:
+        return None

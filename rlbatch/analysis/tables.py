@@ -1,0 +1,228 @@
+"""What do the tables of a comparison say? Headings and cells, the same for terminals, papers, files and pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlbatch.analysis import efficiency
+from rlbatch.analysis.across import aggregates
+from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
+from rlbatch.analysis.comparison import ScoredArm
+from rlbatch.analysis.efficiency import AXES
+from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, mean_of
+from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.questions import Way
+from rlbatch.analysis.scales import SHARES, THRESHOLD
+from rlbatch.analysis.survival import Reaching, reaching
+
+Cell = str | int | float | Interval | None
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: one line.
+        headings: of the columns.
+        rows: cells; None where there is nothing to say.
+        notes: lines below it.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
+    """Returns all tables: for each environment and design the verdicts, the scores and what it takes; then together.
+
+    Args:
+        found: what is concluded.
+        axis: on which it is told how much a mark takes: steps, updates, samples or seconds.
+    """
+    tables: list[Table] = []
+    for part in found.parts:
+        tables += [_verdict_table(part, way, found) for way in part.ways]
+        arms = {cell: part.scored.arms[a.path] for cell, a in part.slice.cells.items() if a.path in part.scored.arms}
+        if arms:
+            tables += [_score_table(part, arms), _effort_table(part, arms, axis), _stability_table(part, arms)]
+    return (*tables, *(_together_table(both, found) for both in found.together))
+
+
+def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
+    verdicts = part.verdicts[way.kind]
+    unit = "0 to 1: low to reference" if part.scaled else "returns: there is no scale"
+    title = f"{name_of(part)}: {METRICS[found.metric].about} ({unit}), {way.words}"
+    headings = ("batch", "seeds", "mean", "IQM", *_headings(verdicts))
+    rows = [
+        (
+            batch,
+            len(scores),
+            verdicts.means[batch].interval(),
+            aggregates([scores], _SEED).iqm,
+            *_cells(verdicts, batch),
+        )
+        for batch, scores in way.samples.items()
+    ]
+    return Table(title, headings, tuple(rows), (*way.notes, *_trend_lines(verdicts)))
+
+
+def _headings(verdicts: Verdicts) -> tuple[str, ...]:
+    against = () if verdicts.reference is None else (f"minus batch {verdicts.reference}", "p (Holm)", "shown")
+    return (*against, "below the best", "verdict") if verdicts.standings else against
+
+
+def _cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
+    cells: list[Cell] = []
+    if verdicts.reference is not None:
+        one = verdicts.against.get(batch)
+        cells += ["reference", None, None] if one is None else [one.difference, one.p_value, one.verdict]
+    if verdicts.standings:
+        standing = verdicts.standings[batch]
+        cells += [standing.gap, standing.verdict]
+    return tuple(cells)
+
+
+def _trend_lines(verdicts: Verdicts) -> list[str]:
+    lines = []
+    if verdicts.trend is not None:
+        lines.append(f"per doubling of the batch: {shown(verdicts.trend.interval())}")
+    if verdicts.hump is not None:
+        hump = verdicts.hump
+        lines.append(f"a rise, then a fall: p = {hump.p_value:.3f}, clearest at batch {hump.batch_size:g}")
+    return lines
+
+
+def _score_table(part: Part, arms: dict[tuple[int, float], ScoredArm]) -> Table:
+    names = ("auc", "final", "best")
+    rows = [
+        (
+            *cell,
+            len(arm.curves.seeds),
+            *(mean_of(arm.values[name]).interval() for name in names),
+            arm.across["diverged"],
+            _number(arm.across["collapsed"]),
+        )
+        for cell, arm in sorted(arms.items())
+    ]
+    headings = ("batch", "learning rate", "seeds", "area", "final", "best (optimistic)", "diverged", "collapsed")
+    return Table(f"{name_of(part)}: returns", headings, tuple(rows), _missing_lines(part))
+
+
+def _effort_table(part: Part, arms: dict[tuple[int, float], ScoredArm], axis: str) -> Table:
+    """Returns what it takes to reach a mark, on an axis; a run that never does takes its whole budget."""
+    mark = mark_of(part)
+    spent = {cell: efficiency.amounts(arm.curves, axis, part.scored.clock) for cell, arm in arms.items()}
+    if mark is None or any(one is None for one in spent.values()):
+        return Table(f"{name_of(part)}: {AXES[axis]} to a mark", (), (), ("there is no mark, or no cost.json",))
+    rows = []
+    for cell, arm in sorted(arms.items()):
+        told = reached(arm, mark, spent[cell])
+        rows.append((*cell, told.probability, told.restricted_mean, told.median))
+    title = f"{name_of(part)}: {AXES[axis]} until the curve reaches {part.scored.marks[mark]:g}"
+    headings = ("batch", "learning rate", "reach it", "mean, at most the budget", "median")
+    return Table(title, headings, tuple(rows))
+
+
+def reached(arm: ScoredArm, mark: str, spent: Floats | None) -> Reaching:
+    """Returns whether and when the runs of an arm reach a mark, unfinished ones as censored."""
+    told, amounts = arm.crossings[mark], arm.curves.timesteps if spent is None else spent
+    return reaching(amounts[told.at], told.reached, float(amounts[-1]))
+
+
+def mark_of(part: Part) -> str | None:
+    """Returns the mark that matters: the environment's threshold, else three quarters of the range."""
+    wanted = (THRESHOLD, f"{SHARES[2]:.0%}")
+    return next((mark for mark in wanted if mark in part.scored.marks), None)
+
+
+def _stability_table(part: Part, arms: dict[tuple[int, float], ScoredArm]) -> Table:
+    names = ("drawdown_max", "dispersion", "retention", "below_best")
+    rows = [
+        (*cell, *(_mean(arm.values[name]) for name in names), _number(arm.across["worst_quarter"]))
+        for cell, arm in sorted(arms.items())
+    ]
+    headings = ("batch", "learning rate", "drawdown", "dispersion", "retention", "below best", "area, worst quarter")
+    note = "compared only between batch sizes that are shown to be equivalent: a policy that learns nothing is steady"
+    return Table(f"{name_of(part)}: stability", headings, tuple(rows), (note,))
+
+
+def _together_table(both: Together, found: Answer) -> Table:
+    verdicts = both.verdicts
+    rows = [
+        (
+            batch,
+            *both.aggregates[batch],
+            both.improvement.get(batch),
+            *_cells(verdicts, batch),
+        )
+        for batch in both.samples
+    ]
+    improvement = "P(better)" if verdicts.reference is None else f"P(above batch {verdicts.reference})"
+    headings = ("batch", "IQM", "mean", "median", "optimality gap", improvement, *_headings(verdicts))
+    design = "".join(f", {axis} {value}" for axis, value in both.fixed.items())
+    title = f"{len(both.env_ids)} environments together{design}: {METRICS[found.metric].about}, {both.kind}"
+    lines = _trend_lines(verdicts)
+    if both.slopes is not None:
+        lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
+    return Table(title, headings, tuple(rows), tuple(lines))
+
+
+def _missing_lines(part: Part) -> tuple[str, ...]:
+    arms = list(part.slice.cells.values())
+    missing = [run for arm in arms for run in arm.missing]
+    unfinished = sum(len(arm.unfinished) for arm in arms)
+    lines = [f"missing: {run.path} {run.status}{f' ({run.reason})' if run.reason else ''}" for run in missing]
+    return (*lines, *([f"{unfinished} planned runs are not finished: incomplete"] if unfinished else []))
+
+
+def name_of(part: Part) -> str:
+    """Returns the environment, with the settings that tell this design from others."""
+    return part.scored.task.env_id + "".join(f", {axis} {value}" for axis, value in part.slice.fixed.items())
+
+
+def shown(value: Any) -> str:
+    """Returns a cell as text: an interval as `0.52 [0.41, 0.63]`, a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, Interval):
+        if not math.isfinite(value.low + value.high):
+            return f"{_short(value.estimate)} [?]"
+        return f"{_short(value.estimate)} [{_short(value.low)}, {_short(value.high)}]"
+    return _short(value) if isinstance(value, float) else str(value)
+
+
+def confidence_line() -> str:
+    """Returns what the brackets are."""
+    return f"[ ]: {CONFIDENCE:.0%} intervals; those of one seed are not known ([?])"
+
+
+def _short(value: float) -> str:
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else "never"
+    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
+        return f"{value:.2e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def _mean(values: Floats) -> Interval | None:
+    """Returns the mean of the runs that can tell, with its interval; None where none can."""
+    known = values[np.isfinite(values)]
+    return mean_of(known).interval() if len(known) else None
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def columns(table: Table) -> Sequence[int]:
+    """Returns the columns that hold numbers."""
+    return [i for i in range(len(table.headings)) if any(not isinstance(row[i], str | None) for row in table.rows)]

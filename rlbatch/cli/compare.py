@@ -1,0 +1,140 @@
+"""rlbatch compare: which batch size, in tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlbatch.cli import options, types
+from rlbatch.cli.output import echo_json, echo_table, plural
+from rlbatch.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from rlbatch.analysis.answer import Answer
+    from rlbatch.analysis.tables import Table
+
+_AXES = ("steps", "updates", "samples", "seconds")
+
+
+@click.command(cls=options.GroupedCommand)
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=types.Parsed("folder", str, "dir"))
+@options.analysis_options
+@options.option(
+    "--axis",
+    default="steps",
+    show_default=True,
+    type=types.word(*_AXES),
+    metavar="|".join(_AXES),
+    group="Comparison",
+    help="Axis on which it is told how much a mark takes.",
+)
+@options.option(
+    "--csv",
+    "csv_path",
+    type=types.Parsed("file", types.read_path, "file"),
+    group="Output",
+    help="Write every episode of every evaluation as one line of this file.",
+)
+@options.option("--latex", is_flag=True, group="Output", help="Print the tables for LaTeX (booktabs).")
+@options.output_options
+def command(
+    folders: tuple[str, ...], axis: str, csv_path: str | None, latex: bool, as_json: bool, **asked: Any
+) -> None:
+    """Compare batch sizes: tables of the runs in one or several folders, finished or not.
+
+    DIR is an experiment's folder, one that holds several, or a part of one. Only evaluations are read.
+    """
+    from rlbatch.analysis.files import write_episodes
+    from rlbatch.analysis.plain import plain
+    from rlbatch.analysis.tables import tables_of
+
+    if axis not in _AXES:
+        raise InputError("--axis", f"{axis!r} is not an axis", nearest(axis, _AXES) or f"allowed: {', '.join(_AXES)}")
+    found = answer_to(folders, **asked)
+    if csv_path is not None:
+        write_episodes(found.comparison, Path(csv_path))
+    if as_json:
+        echo_json("compare", plain(found))
+        return
+    tables = tables_of(found, axis=axis)
+    if latex:
+        for table in tables:
+            _echo_latex(table)
+        return
+    for table in tables:
+        echo_analysis_table(table)
+    _echo_end(found)
+
+
+def answer_to(
+    folders: tuple[str, ...],
+    *,
+    metric: str | None,
+    delta: float | None,
+    threshold: float | None,
+    where: tuple[tuple[str, Any], ...],
+) -> Answer:
+    """Returns what the runs of the folders say; a look at an unfinished experiment is counted."""
+    from rlbatch.analysis.answer import answer
+    from rlbatch.analysis.comparison import compare
+    from rlbatch.analysis.looks import note_look
+
+    comparison = compare([options.checked_path(folder) for folder in folders], threshold=threshold, where=dict(where))
+    if comparison.unfinished:
+        for experiment in comparison.collected.experiments:
+            note_look(experiment, [run for run in comparison.collected.runs if run.folder.is_relative_to(experiment)])
+    return answer(comparison, metric=metric, delta=delta)
+
+
+def echo_analysis_table(table: Table) -> None:
+    """Prints a table with its title and notes."""
+    from rlbatch.analysis.tables import columns, shown
+
+    click.echo(click.style(table.title, bold=True))
+    if table.rows:
+        echo_table(table.headings, [[shown(cell) for cell in row] for row in table.rows], columns(table))
+    for note in table.notes:
+        click.echo(f"  {note}")
+    click.echo()
+
+
+def _echo_end(found: Answer) -> None:
+    from rlbatch.analysis.looks import looks_at
+    from rlbatch.analysis.tables import confidence_line
+
+    click.echo(confidence_line())
+    comparison = found.comparison
+    if not found.declared:
+        click.echo("metric and margin were not declared before training: exploratory")
+    if comparison.missing or comparison.unfinished:
+        missing, open_ = plural(len(comparison.missing), "run"), plural(len(comparison.unfinished), "run")
+        click.echo(f"incomplete: {missing} missing, {open_} not finished")
+    for experiment in comparison.collected.experiments:
+        if looks := looks_at(experiment):
+            click.echo(f"{experiment}: looked at {looks} times before it was finished; every look can mislead")
+    if comparison.collected.outside:
+        click.echo(f"outside the plan, not counted: {plural(len(comparison.collected.outside), 'run')}")
+
+
+def _echo_latex(table: Table) -> None:
+    from rlbatch.analysis.tables import columns, shown
+
+    if not table.rows:
+        return
+    right = columns(table)
+    align = "".join("r" if i in right else "l" for i in range(len(table.headings)))
+    lines = [
+        r"\begin{tabular}{" + align + "}",
+        r"\toprule",
+        " & ".join(map(_latex, table.headings)) + r" \\",
+        r"\midrule",
+    ]
+    lines += [" & ".join(_latex(shown(cell)) for cell in row) + r" \\" for row in table.rows]
+    click.echo("\n".join([f"% {table.title}", *lines, r"\bottomrule", r"\end{tabular}", ""]))
+
+
+def _latex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
