@@ -179,7 +179,7 @@ def _verdicts(samples: Mapping[int, Floats], delta: float | None, reference: int
 def _concluded(
     means: Mapping[int, Estimate], samples: Mapping[int, Floats], delta: float | None, reference: int | None
 ) -> Verdicts:
-    several, by_batch = len(means) > 1, dict[float, Estimate](means)
+    several, by_batch = len(means) > 1, {float(batch): mean for batch, mean in means.items()}
     return Verdicts(
         means=means,
         trend=trend.slope(by_batch) if several else None,
