@@ -194,7 +194,7 @@ def shown(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, Interval):
-        if not math.isfinite(value.low + value.high):
+        if not (math.isfinite(value.low) and math.isfinite(value.high)):
             return f"{_short(value.estimate)} [?]"
         return f"{_short(value.estimate)} [{_short(value.low)}, {_short(value.high)}]"
     return _short(value) if isinstance(value, float) else str(value)

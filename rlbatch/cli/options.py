@@ -235,7 +235,7 @@ analysis_options = together(
         "--delta",
         type=Parsed("part", read_fraction),
         group="Comparison",
-        help="Largest difference that does not matter, a part of the reference range.  [default: as declared, else 0.1]",
+        help="Largest difference that does not matter, as a part of the range.  [default: as declared, else 0.1]",
     ),
     option(
         "--threshold",

@@ -1,0 +1,224 @@
+"""The answer: what is concluded from runs with known scores, in every way in which batch sizes can be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from analysis.folders import config, plan, write
+
+from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.comparison import compare
+from rlbatch.analysis.plain import plain, plain_recommendations
+from rlbatch.analysis.recommend import overall, recommend
+from rlbatch.analysis.tables import columns, shown, tables_of
+from rlbatch.errors import InputError
+
+GOOD, BAD = 400.0, 120.0
+LEVELS = {16: BAD, 64: GOOD, 128: GOOD - 1}
+
+
+def fill(
+    root: Path, levels: Mapping[int, float], *, seeds: int = 12, noise: float = 15.0, **settings: Any
+) -> list[Any]:
+    """Writes runs whose evaluations rise to a level per batch size; returns their configs."""
+    rng = np.random.default_rng(3)
+    configs = []
+    for batch, level in levels.items():
+        for seed in range(seeds):
+            own = config(batch_size=batch, seed=seed, **settings)
+            top = level + rng.normal(0, noise)
+            write(root, own, np.minimum([10.0, top / 2, top, top, top], 500.0).tolist())
+            configs.append(own)
+    return configs
+
+
+def answered(root: Path, configs: list[Any], **analysis: Any) -> Answer:
+    plan(root, configs, **({"reference": {"batch_size": 64}, "metric": "auc", "equivalence": 0.1} | analysis))
+    return answer(compare([root]))
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Answer:
+    root = tmp_path_factory.mktemp("results") / "known"
+    return answered(root, fill(root, LEVELS))
+
+
+def test_batch_sizes_are_called_worse_and_equivalent_as_they_were_made(known: Answer) -> None:
+    (part,) = known.parts
+    (way,) = part.ways
+    verdicts = part.verdicts[way.kind]
+    assert known.declared
+    assert part.scaled
+    assert {batch: one.verdict for batch, one in verdicts.standings.items()} == {
+        16: "worse",
+        64: "equivalent",
+        128: "equivalent",
+    }
+    assert {batch: one.verdict for batch, one in verdicts.against.items()} == {16: "worse", 128: "no difference shown"}
+    assert verdicts.reference == 64
+    assert verdicts.trend is not None
+    assert verdicts.trend.interval().low > 0
+    assert "tuned at batch 64" in way.words
+
+
+def test_means_are_those_of_the_runs_on_the_environments_scale(known: Answer) -> None:
+    (part,) = known.parts
+    scored = next(arm for arm in part.scored.arms.values() if arm.arm.batch_size == 64)
+    scale = part.scored.scale
+    assert scale.low is not None
+    assert scale.range is not None
+    areas = [run.mean() for run in (scored.curves.means[:, :-1] + scored.curves.means[:, 1:]) / 2]
+    mean = part.verdicts["at its rate"].means[64]
+    assert mean.value == pytest.approx((np.mean(areas) - scale.low) / scale.range)
+    assert mean.seeds == 12
+
+
+def test_a_lower_is_better_metric_turns_around(known: Answer) -> None:
+    found = answer(known.comparison, metric="drawdown_max")
+    assert not found.declared
+    (part,) = found.parts
+    (way,) = part.ways
+    assert all((scores <= 0.2).all() for scores in way.samples.values())
+
+
+def test_a_metric_that_is_none_or_no_number_per_run_is_named(known: Answer) -> None:
+    with pytest.raises(InputError, match="metric: 'fnal' is not one number per run; did you mean final"):
+        answer(known.comparison, metric="fnal")
+    with pytest.raises(InputError, match="not one number per run"):
+        answer(known.comparison, metric="steps_to_threshold")
+
+
+def test_with_learning_rates_there_are_three_ways(tmp_path: Path) -> None:
+    configs = fill(tmp_path, {32: BAD, 64: GOOD}, learning_rate=1e-3)
+    configs += fill(tmp_path, {32: GOOD, 64: BAD}, learning_rate=1e-4)
+    configs += fill(tmp_path, {32: BAD, 64: BAD}, learning_rate=1e-2)
+    (part,) = answered(tmp_path, configs, reference={"batch_size": 64, "learning_rate": 1e-3}).parts
+    ways = {way.kind: way for way in part.ways}
+    assert list(ways) == ["at its own best rate", "at one rate", "averaged over rates"]
+    best = ways["at its own best rate"]
+    assert {batch: tuned.best for batch, tuned in best.tuned.items()} == {32: 1e-4, 64: 1e-3}
+    assert "edge of the grid at batch 32" in best.notes[0]
+    assert {b: s.verdict for b, s in part.verdicts[best.kind].standings.items()} == {32: "equivalent", 64: "equivalent"}
+    assert {arm.arm.learning_rate for arm in best.arms.values()} == {1e-4, 1e-3}
+    one = part.verdicts["at one rate"]
+    assert {batch: found.verdict for batch, found in one.against.items()} == {32: "worse"}
+    even = part.verdicts["averaged over rates"].against[32].verdict
+    assert even == "no difference shown"
+
+
+def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS)
+    configs += fill(tmp_path, {16: -480.0, 64: -100.0, 128: -95.0}, noise=5.0, env_id="Acrobot-v1")
+    found = answered(tmp_path, configs)
+    (both,) = found.together
+    assert set(both.env_ids) == {"CartPole-v1", "Acrobot-v1"}
+    assert both.verdicts.equivalent == [64, 128]
+    assert both.verdicts.standings[16].verdict == "worse"
+    assert both.improvement[16].estimate == 0
+    assert both.slopes is not None
+    assert both.slopes.these.value > 0
+    assert "Over 2 environments together" in overall(found)[0]
+
+
+def test_under_five_seeds_nothing_is_called_better_and_the_reason_is_said(tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, LEVELS, seeds=4))
+    (part,) = found.parts
+    verdicts = part.verdicts["at its rate"]
+    assert {one.verdict for one in verdicts.standings.values()} == {"undecided"}
+    assert {one.verdict for one in verdicts.against.values()} == {"too few seeds"}
+    (said,) = recommend(found)
+    assert said.equivalent == ()
+    assert any("Under 5 seeds nothing is called better" in sentence for sentence in said.sentences)
+    assert any("would decide" in sentence for sentence in said.sentences)
+
+
+def test_a_single_run_and_a_single_batch_size_are_told_without_a_verdict(tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, {64: GOOD}, seeds=1))
+    (part,) = found.parts
+    assert part.verdicts["at its rate"].standings == {}
+    (said,) = recommend(found)
+    assert "no batch size can be recommended: there is one batch size" in said.sentences[0]
+    assert [table.title for table in tables_of(found)]
+
+
+def test_the_recommendation_names_what_is_equivalent_and_picks_among_that_alone(known: Answer) -> None:
+    (said,) = recommend(known)
+    assert said.equivalent == (64, 128)
+    assert said.worse == (16,)
+    assert {pick.batch_size for pick in said.picks.values()} <= {64, 128}
+    assert said.picks["cheapest"].batch_size == 64  # fewer samples, and no costs are known
+    assert said.picks["fewest env steps"].alike in ((64,), (128,))
+    text = "\n".join(said.sentences)
+    assert "batch 64 and 128 are as good as the best, within 10% of the range" in text
+    assert "Batch 16 is worse" in text
+    assert "12 seeds per batch size" in text
+    assert "It holds for DQN with networks" in text
+    assert said.advantage is not None
+    assert said.advantage.low < 0 < said.advantage.high
+
+
+def test_runs_that_are_missing_or_not_finished_are_counted(tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS, seeds=6)
+    failed, planned = config(batch_size=64, seed=50), config(batch_size=64, seed=51)
+    write(tmp_path, failed, [10.0, 20.0], "env_error", "it broke")
+    found = answered(tmp_path, [*configs, failed, planned])
+    (said,) = recommend(found)
+    assert any("Incomplete: 2 planned runs are not in these numbers" in sentence for sentence in said.sentences)
+    notes = [note for table in tables_of(found) for note in table.notes]
+    assert any("env_error (it broke)" in note for note in notes)
+    assert any("1 planned runs are not finished" in note for note in notes)
+
+
+def test_json_holds_the_numbers_of_the_tables(known: Answer) -> None:
+    told = json.loads(json.dumps(plain(known), allow_nan=False))
+    table = tables_of(known)[0]
+    (way,) = told["parts"][0]["ways"]
+    for row in table.rows:
+        mean, gap = row[table.headings.index("mean")], row[table.headings.index("below the best")]
+        verdicts = way["verdicts"]
+        assert verdicts["means"][str(row[0])]["value"] == pytest.approx(mean.estimate)  # type: ignore[union-attr]
+        assert verdicts["standings"][str(row[0])]["gap"]["low"] == pytest.approx(gap.low)  # type: ignore[union-attr]
+        assert verdicts["standings"][str(row[0])]["verdict"] == row[-1]
+    json.dumps(plain_recommendations(recommend(known), overall(known)), allow_nan=False)
+
+
+def test_every_row_of_every_table_has_a_cell_per_heading(known: Answer) -> None:
+    for axis in ("steps", "updates", "samples", "seconds"):
+        for table in tables_of(known, axis=axis):
+            assert all(len(row) == len(table.headings) for row in table.rows), table.title
+            assert all(shown(cell) for row in table.rows for cell in row)
+            assert all(0 <= column < len(table.headings) for column in columns(table))
+
+
+def test_without_a_scale_there_is_no_verdict_but_the_returns(tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS, env_id="Probe/Probe-v0")
+    found = answered(tmp_path, configs)
+    (part,) = found.parts
+    assert not part.scaled
+    assert part.verdicts["at its rate"].standings == {}
+    assert part.verdicts["at its rate"].against[16].verdict == "worse"
+    (said,) = recommend(found)
+    assert "no batch size can be recommended: not listed" in said.sentences[0]
+
+
+def test_only_runs_with_the_settings_that_are_asked_for_are_compared(tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS, learning_rate=1e-3) + fill(tmp_path, LEVELS, learning_rate=1e-4)
+    plan(tmp_path, configs)
+    (task,) = compare([tmp_path], where={"learning_rate": 1e-4}).tasks
+    assert {arm.learning_rate for arm in task.task.arms} == {1e-4}
+    with pytest.raises(InputError, match=r"--where: no run has learning_rate=2\.0; they have 0\.001, 0\.0001"):
+        compare([tmp_path], where={"learning_rate": 2.0})
+    with pytest.raises(InputError, match="did you mean learning_rate"):
+        compare([tmp_path], where={"learning_rat": 2.0})
+
+
+def test_another_threshold_is_the_mark(tmp_path: Path) -> None:
+    plan(tmp_path, fill(tmp_path, LEVELS))
+    (task,) = compare([tmp_path], threshold=50.0).tasks
+    assert task.marks["threshold"] == 50.0
+    assert all(np.isfinite(arm.values["steps_to_threshold"]).all() for arm in task.arms.values())

@@ -1,0 +1,102 @@
+"""rlbatch compare and recommend: the same answer in tables, LaTeX, CSV, JSON and sentences."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from analysis.folders import config, plan, write
+from analysis.test_answer import LEVELS, fill
+
+from rlbatch.cli import main
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    root = tmp_path / "known"
+    plan(root, fill(root, LEVELS, seeds=6), reference={"batch_size": 64}, metric="auc", equivalence=0.1)
+    return root
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main.run([*map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_compare_prints_the_verdicts(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "compare", experiment)
+    lines = {line.split()[0]: line for line in out.splitlines() if line.split()[:1] in (["16"], ["64"], ["128"])}
+    first = next(line for line in out.splitlines() if line.split()[:2] == ["16", "6"])
+    assert first.split()[-1] == "worse"
+    assert set(lines) == {"16", "64", "128"}
+    assert "CartPole-v1: stability" in out
+    assert "95% intervals" in out
+    assert "exploratory" not in out
+    assert "exploratory" in said(capsys, "compare", experiment, "--metric", "final")
+
+
+def test_json_is_one_object_and_recommend_says_the_same(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(said(capsys, "compare", experiment, "--json"))
+    assert told["schema"] == "rlbatch.compare/1"
+    (way,) = told["parts"][0]["ways"]
+    verdicts = {batch: one["verdict"] for batch, one in way["verdicts"]["standings"].items()}
+    words = json.loads(said(capsys, "recommend", experiment, "--json"))
+    (one,) = words["recommendations"]
+    assert one["worse"] == [int(batch) for batch, verdict in verdicts.items() if verdict == "worse"] == [16]
+    assert one["sentences"][0] in said(capsys, "recommend", experiment)
+
+
+def test_every_episode_is_a_line_of_the_csv_file(
+    experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "compare", experiment, "--csv", tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 6 * 5 * 2
+    assert {row["batch_size"] for row in rows} == {"16", "64", "128"}
+    assert {(row["timesteps"], row["updates"]) for row in rows} == {
+        *(("0", "0"), ("100", "0"), ("200", "100"), ("300", "200"), ("400", "300"))
+    }
+
+
+def test_latex_is_escaped(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "compare", experiment, "--latex")
+    assert out.count(r"\begin{tabular}") == out.count(r"\end{tabular}") >= 4
+    assert r"\_" in out or "_" not in out.replace("% ", "")
+
+
+def test_an_unfinished_experiment_is_told_as_such_and_each_look_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = fill(tmp_path, LEVELS, seeds=3)
+    open_ = config(batch_size=64, seed=77)
+    write(tmp_path, open_, [10.0, 20.0], None)
+    plan(tmp_path, [*configs, open_])
+    out = said(capsys, "compare", tmp_path)
+    assert "incomplete: 0 runs missing, 1 run not finished" in out
+    assert "looked at 1 times" in out
+    assert "looked at 1 times" in said(capsys, "compare", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--axis", "step"], "--axis: 'step' is not an axis; did you mean steps?"),
+        (["--metric", "acu"], "metric: 'acu' is not one number per run"),
+        (["--delta", "2"], "2 is not between 0 and 1"),
+        (["--threshold", "many"], "--threshold"),
+        (["--where", "batch_size=9"], "--where: no run has batch_size=9"),
+        (["nowhere"], "nowhere: is not a folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    words: list[str], told: str, experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(experiment.rglob("*"))
+    assert main.run(["compare", str(experiment), *words]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert sorted(experiment.rglob("*")) == before
