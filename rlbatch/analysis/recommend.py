@@ -25,6 +25,8 @@ from rlbatch.config import RunConfig
 from rlbatch.designs import replay_ratio
 
 _SEED = 0
+_HARDLY = 0.1
+"""Part of the range below which all arms are said to have hardly learned."""
 
 
 class Pick(NamedTuple):
@@ -191,6 +193,7 @@ def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> li
 
 
 def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], delta: float) -> list[str]:
+    metric = part.metric
     counts = sorted({len(scores) for scores in way.samples.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (Hsu's comparison with the best, Welch's errors)."]
@@ -206,6 +209,12 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], delta:
         if deviation > 0:
             needed = seeds_to_decide(deviation, len(way.samples), delta)
             said.append(f"About {needed} seeds per batch size would decide, at the deviation seen so far.")
+    if (
+        part.scaled
+        and max(float(scores.mean()) for scores in way.samples.values()) < _HARDLY
+        and METRICS[metric].kind == "score"
+    ):
+        said.append(f"All of them score below {_HARDLY:.0%} of the range: runs that hardly learned are alike.")
     missing = sum(len(arm.missing) + len(arm.unfinished) for arm in part.slice.cells.values())
     if missing:
         said.append(f"Incomplete: {missing} planned {'run is' if missing == 1 else 'runs are'} not in these numbers.")

@@ -1,31 +1,116 @@
-"""rlbatch recommend: which batch size, in sentences."""
+"""rlbatch recommend: which batch size, in sentences; with --confirm also on fresh seeds."""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.compare import answer_to
 from rlbatch.cli.output import echo_json
+from rlbatch.errors import InputError
+from rlbatch.values import Integer
+
+if TYPE_CHECKING:
+    from rlbatch.analysis.answer import Answer
+    from rlbatch.config import RunConfig
+    from rlbatch.launch.task import Task
+
+_ASKED = ("metric", "delta", "threshold", "where")
 
 
 @click.command(cls=options.GroupedCommand)
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=types.Parsed("folder", str, "dir"))
 @options.analysis_options
-@options.output_options
-def command(folders: tuple[str, ...], as_json: bool, **asked: Any) -> None:
+@options.option(
+    "--confirm",
+    type=types.integer(Integer(1, 1000)),
+    metavar="N",
+    group="Confirmation",
+    help="Train N fresh seeds of the arm with the highest mean and of the reference, in <experiment>-confirm, and say "
+    "what they say.",
+)
+@options.import_option
+@options.resource_options
+@options.telling_options
+def command(folders: tuple[str, ...], confirm: int | None, as_json: bool, **given: Any) -> int:
     """Say in sentences which batch sizes are as good as the best, for what that holds, and how sure it is."""
-    from rlbatch.analysis.plain import plain_recommendations
     from rlbatch.analysis.recommend import overall, recommend
 
-    found = answer_to(folders, **asked)
+    found = answer_to(folders, **{name: given[name] for name in _ASKED})
     recommendations, together = recommend(found), overall(found)
+    if confirm is not None:
+        return _confirm(found, confirm, {**given, "as_json": as_json})
     if as_json:
+        from rlbatch.analysis.plain import plain_recommendations
+
         echo_json("recommend", plain_recommendations(recommendations, together))
-        return
+        return 0
     for one in recommendations:
         click.echo("\n".join(one.sentences) + "\n")
     for sentence in together:
         click.echo(sentence)
+    return 0
+
+
+def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
+    """Trains what confirms the answer and says what it says; returns the exit code."""
+    from rlbatch.analysis.comparison import compare
+    from rlbatch.analysis.confirm import SUFFIX, claims_of, confirmed, fresh_configs, sentence_of
+    from rlbatch.analysis.plain import jsonable
+    from rlbatch.cli.carry_out import plan_and_carry_out
+
+    (experiment, *others) = found.comparison.collected.experiments
+    if others:
+        raise InputError("--confirm", "confirms one experiment at a time", "name one folder")
+    claims = claims_of(found)
+    if not claims:
+        raise InputError("--confirm", "the reference has the highest mean, or is not there: nothing to confirm")
+    folder = experiment.with_name(experiment.name + SUFFIX)
+    configs = fresh_configs(claims, found, count)
+    quiet = given["quiet"] or given["as_json"]
+    words = {**given, "as_json": False, "quiet": quiet, "out": str(folder.parent), "name": folder.name}
+    with contextlib.redirect_stdout(sys.stderr) if given["as_json"] else contextlib.nullcontext():
+        code = plan_and_carry_out(lambda told: _task(told, folder, configs, experiment), words)
+    if code not in (0, 3) or given["dry_run"]:
+        return code
+    told = confirmed(claims, compare([folder]), found.metric)
+    if given["as_json"]:
+        claims_told = [
+            {
+                "env_id": one.claim.env_id,
+                "chosen": one.claim.chosen.arm.path,
+                "reference": one.claim.reference.arm.path,
+                "difference": jsonable(one.difference),
+                "seeds": one.seeds,
+            }
+            for one in told
+        ]
+        echo_json("recommend", {"folder": str(folder), "confirmed": claims_told})
+    else:
+        click.echo("\n".join(map(sentence_of, told)))
+    return code
+
+
+def _task(told: Mapping[str, Any], folder: Path, configs: Sequence[RunConfig], experiment: Path) -> Task:
+    """Returns the task that trains the confirming runs, checked; nothing has been written."""
+    from rlbatch.config import SETTINGS
+    from rlbatch.environments import import_module
+    from rlbatch.experiment import Experiment
+    from rlbatch.grid import PlannedRun
+    from rlbatch.launch import check
+    from rlbatch.launch.task import Task
+
+    for module in told["modules"]:
+        import_module(module)
+    origins = dict.fromkeys(SETTINGS, str(experiment))
+    planned = [PlannedRun(config, dict(origins), f"an arm of {experiment}", []) for config in configs]
+    task = Task("recommend", list(told["modules"]), planned, Experiment(folder))
+    resources = {"env_workers": told["env_workers"], "cluster": told["cluster"]}
+    check(planned, task.experiment, told["device"], told["stack_width"], told["jobs"], **resources)
+    return task

@@ -11,6 +11,7 @@ from analysis.folders import config, plan, write
 from analysis.test_answer import LEVELS, fill
 
 from rlbatch.cli import main
+from rlbatch.results import find_runs
 
 
 @pytest.fixture
@@ -100,3 +101,32 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert told in error
     assert error.count("\n") == 1
     assert sorted(experiment.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_claim_is_confirmed_on_fresh_seeds_in_a_folder_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "known"
+    configs = fill(root, {16: 490.0, 64: 300.0}, seeds=6)
+    plan(root, configs, reference={"batch_size": 64}, metric="auc", equivalence=0.1)
+    before = sorted(root.rglob("*"))
+    words = ("recommend", root, "--confirm", 2, "--no-calibration")
+    out = said(capsys, *words)
+    assert sorted(root.rglob("*")) == before
+    runs = find_runs(tmp_path / "known-confirm")
+    assert sorted((run.config().batch_size, run.config().seed) for run in runs) == [(16, 6), (16, 7), (64, 6), (64, 7)]
+    assert {run.config().arm_id for run in runs} == {one.arm_id for one in configs}
+    assert "CartPole-v1: batch 16 minus batch 64 on 2 fresh seeds:" in out
+    told = json.loads(said(capsys, *words, "--json"))
+    (one,) = told["confirmed"]
+    assert f"{one['difference']['estimate']:+.3f}" in out
+    assert len(find_runs(tmp_path / "known-confirm")) == 4
+
+
+def test_there_is_nothing_to_confirm_where_the_reference_is_best(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["recommend", str(experiment), "--confirm", "2"]) == 2
+    assert "nothing to confirm" in capsys.readouterr().err
+    assert not experiment.with_name("known-confirm").exists()
