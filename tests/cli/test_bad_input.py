@@ -632,7 +632,7 @@ def test_a_replay_that_does_not_fit_names_the_gigabytes(
 
     monkeypatch.setattr(machine.psutil, "virtual_memory", Memory)
     code, out, err = rlbatch(*CARTPOLE, "--set", "buffer_size=100000000", "--steps", "100000000")
-    check_line(err, ("buffer_size", "100,000,000 transitions", "4.4 GB, 1.0 GB are free", "--set buffer_size=N"))
+    check_line(err, ("buffer_size", "100,000,000 transitions", "6.1 GB, 1.0 GB are free", "--set buffer_size=N"))
     assert (code, out, tree()) == (2, "", {})
 
 
