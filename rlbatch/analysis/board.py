@@ -1,12 +1,12 @@
 """How do batch sizes compare in TensorBoard? The mean curves of all arms, as runs and charts of its own.
 
-Below `_aggregate` in an experiment's folder there is one TensorBoard run per arm and axis: env_steps/<env>/<algo>/<arm>
-with env steps as TensorBoard's step, samples/<env>/<algo>/<arm> with samples. The folder itself holds the layout of the
-charts and what the HParams page compares. Everything follows from the run folders and is made anew, never appended to.
+Below `_aggregate` in an experiment's folder there is one TensorBoard run per arm, <env>/<algo>/<arm>; `charts` says
+what is in it. The folder itself holds the layout of the charts and what the HParams page compares. Everything follows
+from the run folders and is made anew, never appended to.
 
-A reader sees each run of the tree whole, the old one or the new one: it is one file, written under a name that TensorBoard
-does not read, renamed into place, and the file before it removed. (A tree that is swapped as a whole would be seen twice:
-TensorBoard looks into every folder, also into one that waits for its place.)
+A reader sees each run of the tree whole, the old one or the new one: it is one file, written under a name that
+TensorBoard does not read, renamed into place, and the file before it removed. (A tree that is swapped as a whole would
+be seen twice: TensorBoard looks into every folder, also into one that waits for its place.)
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _noted(without: dict[Path, str], experiment: Experiment) -> Iterator[None]:
 
 
 def _runs(experiment: Experiment) -> list[RunFolder]:
-    """Returns the runs that were begun: those of the plan, where there is one; on a cluster wherever they got furthest."""
+    """Returns the runs that were begun, those of the plan where there is one; on a cluster where they got furthest."""
     planned = experiment.planned()
     if not planned:
         return find_runs(experiment.path)

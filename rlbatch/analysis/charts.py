@@ -1,8 +1,9 @@
-"""Which runs and charts show an experiment in TensorBoard? One run for each arm and axis, one chart for each environment.
+"""Which runs and charts show an experiment in TensorBoard? A run for each arm, and charts for each environment.
 
-An axis is what TensorBoard takes for its step: env steps or samples. Along each there are the mean return over seeds, the
-ends of its interval and the number of seeds. TensorBoard draws a margin chart from the first three; it takes all runs that
-have the tags, so the names of experiment and environment stand in the tag.
+An arm's run holds, along two axes, the mean return over seeds, the ends of its interval and the number of seeds. An
+axis is what TensorBoard takes for its step: env steps or samples. Both stand in one run, so that an arm has one colour;
+that is safe only because the file is written as a whole. TensorBoard draws a margin chart from mean and interval; it
+takes all runs that have the tags, so the names of experiment and environment stand in the tag.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rlbatch.results import run_path
 from rlbatch.wallclock import Entry
 
 AXES = {"env_steps": "env steps", "samples": "samples"}
-"""Folder of an axis -> its words."""
+"""An axis in a tag -> its words."""
 
 Content = list[tuple[int, Summary]]
 """What a TensorBoard run holds: its steps, each with what is told there."""
@@ -49,17 +50,19 @@ def contents(name: str, curves: Sequence[Curve], measured: Sequence[Entry]) -> d
         arm, env_id = band(found, lows[found[0].environment]), found[0].config.env_id
         if arm is None:
             continue
+        tree[place] = []
         for axis, words in AXES.items():
             tag = f"return_by_{axis}/{name}/{place.parts[0]}"
-            tree[axis / place] = _points(arm, axis, tag)
+            tree[place] += _points(arm, axis, tag)
             title = f"{env_id}: return by {words}"
             charts[title] = _chart(title, tag)
-    layout = layout_pb2.Layout(category=[layout_pb2.Category(title=name, chart=charts.values())])
+    shown = reversed(charts.values())  # TensorBoard shows the last chart of a category first
+    layout = layout_pb2.Layout(category=[layout_pb2.Category(title=name, chart=shown)])
     return tree | {Path(): [(0, _layout(layout))]}
 
 
 def arms_of(curves: Iterable[Curve]) -> dict[Path, list[Curve]]:
-    """Returns the runs of each arm by its folder below an axis, in the order of these folders.
+    """Returns the runs of each arm by its TensorBoard run, in the order of these folders.
 
     An arm is called by its batch size, with the learning rate where several are compared in its environment, and with
     the beginning of its id where that does not tell it from another one.

@@ -23,8 +23,8 @@ _CARDS = quote(json.dumps([{"plugin": "scalars", "tag": tag} for tag in PINNED],
 _BATCH = quote(r"(?:^|/)(b\d{5,})(?:-|/|$)")
 LINK = f"?runColorGroup=regex:{_BATCH}&smoothing=0&pinnedCards={_CARDS}#timeseries"
 """Opens the time series with one colour per batch size and the cards that a first look wants on top."""
-MEANS = "#custom_scalars&regexInput=_aggregate%2F"
-"""Opens the charts of means over seeds, without the runs that are behind them."""
+MEANS = "#custom_scalars&_smoothingWeight=0&regexInput=_aggregate%2F"
+"""Opens the charts of means over seeds, unsmoothed and without the runs that are behind them."""
 REFRESH_S = 30.0
 """Seconds after which means are made anew, for runs that train meanwhile."""
 

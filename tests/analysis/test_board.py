@@ -18,12 +18,12 @@ from rlbatch.experiment import Experiment
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder, run_path
 
-ARM = "_aggregate/env_steps/CartPole-v1/dqn/b00032"
+ARM = "_aggregate/CartPole-v1/dqn/b00032"
 
 
-def points(experiment: Path, what: str = "mean", arm: str = ARM) -> dict[int, float]:
+def points(experiment: Path, what: str = "mean", arm: str = ARM, axis: str = "env_steps") -> dict[int, float]:
     """Returns what TensorBoard reads of an arm: step -> value."""
-    tag = f"return_by_{Path(arm).parts[1]}/{experiment.name}/{Path(arm).parts[2]}/{what}"
+    tag = f"return_by_{axis}/{experiment.name}/{Path(arm).parts[1]}/{what}"
     return {event.step: event.value for event in EventAccumulator(str(experiment / arm)).Reload().Scalars(tag)}
 
 
@@ -46,8 +46,7 @@ def test_an_arm_is_one_run_with_mean_interval_and_seeds(experiment: Path) -> Non
     assert points(experiment) == {0: 0.0, 250: 320.0, 500: 3.0, 750: 4.0, 1000: 6.0}
     assert points(experiment, "seeds") == dict.fromkeys((0, 250, 500, 750, 1000), 2.0)
     assert points(experiment, "lower")[1000] == pytest.approx(6.0 - 12.706204736, rel=1e-6)  # t of 1 degree of freedom
-    samples = points(experiment, arm=ARM.replace("env_steps", "samples"))
-    assert list(samples) == [0, 150 * 32, 400 * 32, 650 * 32, 900 * 32]
+    assert list(points(experiment, axis="samples")) == [0, 150 * 32, 400 * 32, 650 * 32, 900 * 32]
 
 
 def test_there_is_one_layout_and_one_experiment_message(experiment: Path) -> None:
@@ -80,10 +79,22 @@ def test_it_is_made_anew_and_never_appended_to(experiment: Path) -> None:
     before = files(experiment)
     Board(experiment).refresh()
     after = files(experiment)
-    assert len(after) == len(before) == 5  # two arms on two axes, and the layout
+    assert len(after) == len(before) == 3  # two arms, and the layout
     assert not set(before) & set(after)
     assert all(old.name < new.name for old, new in zip(sorted(before), sorted(after), strict=True))
     assert points(experiment)[1000] == 6.0
+
+
+def test_a_reader_that_was_there_before_has_the_new_points_and_no_others(experiment: Path) -> None:
+    Board(experiment).refresh()
+    reader = EventAccumulator(str(experiment / ARM)).Reload()
+    record(experiment, [9.0, 9.0], None, batch_size=32, seed=2)
+    Board(experiment).refresh()
+    reader.Reload()
+    for axis, steps in (("env_steps", [0, 250, 500, 750, 1000]), ("samples", [0, 4800, 12800, 20800, 28800])):
+        found = reader.Scalars(f"return_by_{axis}/x/CartPole-v1/mean")
+        assert [event.step for event in found] == steps
+        assert [event.value for event in found] == pytest.approx([3.0, 649 / 3, 3.0, 4.0, 6.0])
 
 
 def test_what_has_not_changed_is_not_written_again(experiment: Path) -> None:
@@ -151,7 +162,7 @@ def test_a_reader_sees_the_old_file_or_the_new_one(experiment: Path, monkeypatch
 
     monkeypatch.setattr(board.EventFile, "add_summary", spy)
     Board(experiment).refresh()
-    assert len(seen) == 5 * 4 + 2
+    assert len(seen) == 2 * 10 + 2
     assert all(len(names) == 1 for names in seen)
 
 
@@ -201,7 +212,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_shown(experiment: Path) -> 
     assert not (experiment.with_name("y") / "_aggregate").exists()
 
 
-@pytest.mark.parametrize("place", ["_aggregate", "_aggregate/env_steps", f"{ARM}/events.out.tfevents.1.x"])
+@pytest.mark.parametrize("place", ["_aggregate", "_aggregate/CartPole-v1", f"{ARM}/events.out.tfevents.1.x"])
 def test_nothing_is_written_or_removed_behind_a_link(experiment: Path, tmp_path: Path, place: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -233,5 +244,5 @@ def test_odd_names_are_kept_in_folders_of_their_own(tmp_path: Path) -> None:
     for env_id in ("my_env:Line-v0", "ALE/Pong-v5", "A b+(c)?-v0"):
         record(tmp_path / "x", [1.0], env_id=env_id)
     assert Board(tmp_path).refresh() == []
-    arms = {path.parent.parent.parent.name for path in files(tmp_path / "x")} - {"x", tmp_path.name}
-    assert {"my_env++Line-v0", "ALE+Pong-v5", "A b+(c)?-v0"} <= arms
+    arms = {path.name for path in (tmp_path / "x/_aggregate").iterdir() if path.is_dir()}
+    assert arms == {"my_env++Line-v0", "ALE+Pong-v5", "A b+(c)?-v0"}

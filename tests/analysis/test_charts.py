@@ -1,4 +1,4 @@
-"""Runs and charts of an experiment: one run per arm and axis, one chart per environment and axis."""
+"""Runs and charts of an experiment: one run per arm, one chart per environment and axis."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def names(*curves: Curve) -> list[str]:
     return [str(place) for place in arms_of(curves)]
 
 
-def values(content: Content) -> dict[int, dict[str, float]]:
-    return {step: {v.tag.rpartition("/")[2]: v.simple_value for v in summary.value} for step, summary in content}
+def values(tree: dict[Path, Content], arm: str, axis: str = "env_steps") -> dict[int, dict[str, float]]:
+    """Returns step -> what of the curve -> value, along one axis."""
+    along = [(step, s.value) for step, s in tree[Path(arm)] if s.value[0].tag.startswith(f"return_by_{axis}/")]
+    return {step: {value.tag.rpartition("/")[2]: value.simple_value for value in found} for step, found in along}
 
 
 def layout(tree: dict[Path, Content]) -> layout_pb2.Layout:
@@ -51,8 +53,7 @@ def test_the_id_is_in_the_name_where_nothing_else_tells_two_arms_apart() -> None
 
 def test_each_axis_has_its_own_steps_and_the_same_returns() -> None:
     tree = contents("x", [curve([1.0, 2.0, 3.0, 4.0, 5.0], batch_size=32)], [])
-    steps = values(tree[Path("env_steps/CartPole-v1/dqn/b00032")])
-    samples = values(tree[Path("samples/CartPole-v1/dqn/b00032")])
+    steps, samples = (values(tree, "CartPole-v1/dqn/b00032", axis) for axis in ("env_steps", "samples"))
     assert list(steps) == [0, 250, 500, 750, 1000]
     assert list(samples) == [0, 150 * 32, 400 * 32, 650 * 32, 900 * 32]
     assert [told["mean"] for told in samples.values()] == [told["mean"] for told in steps.values()]
@@ -63,7 +64,7 @@ def test_each_axis_has_its_own_steps_and_the_same_returns() -> None:
 
 def test_evaluations_before_the_first_update_are_one_point_on_samples() -> None:
     tree = contents("x", [curve([1.0, 2.0, 3.0, 4.0, 5.0], learning_starts=600)], [])
-    samples = values(tree[Path("samples/CartPole-v1/dqn/b00032")])
+    samples = values(tree, "CartPole-v1/dqn/b00032", "samples")
     assert [told["mean"] for told in samples.values()] == [3.0, 4.0, 5.0]
     assert list(samples) == [0, 150 * 32, 400 * 32]
 
@@ -73,18 +74,19 @@ def test_each_environment_has_a_chart_per_axis_whose_tags_are_its_own() -> None:
     (category,) = layout(tree).category
     assert category.title == "x"
     assert [chart.title for chart in category.chart] == [
-        "ALE/Pong-v5: return by env steps",
-        "ALE/Pong-v5: return by samples",
-        "CartPole-v1: return by env steps",
         "CartPole-v1: return by samples",
+        "CartPole-v1: return by env steps",
+        "ALE/Pong-v5: return by samples",
+        "ALE/Pong-v5: return by env steps",
     ]
     for chart in category.chart:
         (series,) = chart.margin.series
         tags = {series.value, series.lower, series.upper}
-        holders = [p for p, content in tree.items() if tags <= {v.tag for _, s in content for v in s.value}]
-        axis, env = holders[0].parts[:2]
-        assert {holder.parts[:2] for holder in holders} == {(axis, env)}
-        assert chart.title == f"{env.replace('+', '/')}: return by {axis.replace('_', ' ')}"
+        holders = {p for p, content in tree.items() if tags <= {v.tag for _, s in content for v in s.value}}
+        env, _, axis = chart.title.partition(": return by ")
+        assert {holder.parts[0] for holder in holders} == {env.replace("/", "+")}
+        assert len(holders) == 1 + (env == "CartPole-v1")
+        assert all(tag.startswith(f"return_by_{axis.replace(' ', '_')}/x/") for tag in tags)
 
 
 def test_a_measured_reference_is_where_a_diverged_run_falls_to() -> None:
@@ -92,7 +94,7 @@ def test_a_measured_reference_is_where_a_diverged_run_falls_to() -> None:
     diverged = Curve(one.config, {}, "diverged", one.points)
     reference = {"env_id": "Own-v0", "env_kwargs": {}, "random_mean": -3.0}
     tree = contents("x", [diverged], [reference])
-    assert values(tree[Path("env_steps/Own-v0/dqn/b00032")])[1000]["mean"] == -3.0
+    assert values(tree, "Own-v0/dqn/b00032")[1000]["mean"] == -3.0
 
 
 def test_without_an_evaluation_there_is_a_layout_without_charts() -> None:
