@@ -1,17 +1,20 @@
 """How do batch sizes compare in TensorBoard? The mean curves of all arms, as runs and charts of its own.
 
 Below `_aggregate` in an experiment's folder there is one TensorBoard run per arm, <env>/<algo>/<arm>; `charts` says
-what is in it. The folder itself holds the layout of the charts and what the HParams page compares. Everything follows
-from the run folders and is made anew, never appended to.
+what is in it. The folder itself holds the layout of the charts, and compared-<hash> what the HParams page compares: of
+such a message a running TensorBoard only believes the first in each run. Everything follows from the run folders and is
+made anew, never appended to.
 
-A reader sees each run of the tree whole, the old one or the new one: it is one file, written under a name that
-TensorBoard does not read, renamed into place, and the file before it removed. (A tree that is swapped as a whole would
-be seen twice: TensorBoard looks into every folder, also into one that waits for its place.)
+A reader sees each run of the tree whole, as it was or as it is: it is one file, written under a name that TensorBoard
+does not read and renamed into place. (A tree that is swapped as a whole would be seen twice: TensorBoard looks into
+every folder, also into one that waits for its place.) The file before stays, since a reader that is still at it looks
+for the next one only from there; the new one's START takes its place on every loader. Older ones are removed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -58,7 +61,8 @@ class Board:
         for experiment, found in curves.items():
             with _noted(without, experiment):
                 tree = contents(experiment.path.resolve().name, found, read_references(experiment.references_path))
-                tree[Path()].append((0, compared))
+                digest = hashlib.sha256(compared.SerializeToString(deterministic=True)).hexdigest()
+                tree[Path(f"compared-{digest[:8]}")] = [(0, compared)]
                 self._write(experiment.path / AGGREGATE, tree)
         for why in dict.fromkeys(without.values()):
             first, *others = (str(path) for path, reason in without.items() if reason == why)
@@ -150,17 +154,18 @@ def _check_plain(root: Path) -> None:
 
 
 def _put(folder: Path, content: Content) -> None:
-    """Writes a TensorBoard run, then removes what it held before."""
+    """Writes a TensorBoard run, then removes what it held before the time before."""
     folder.mkdir(parents=True, exist_ok=True)
+    before = max((path.name for path in folder.glob("events.*")), default="")
     with EventFile(folder, name=f".{os.getpid()}.part") as events:
         for step, summary in content:
             events.add_summary(step, summary)
-    placed = events.path.replace(folder / new_name(folder))
-    _clear(folder, before=placed.name)
+    events.path.replace(folder / new_name(folder))
+    _clear(folder, before)
 
 
 def _clear(folder: Path, before: str = "~") -> None:
-    """Removes the event files with a name before this one, what was left half-written, and a folder without content."""
+    """Removes event files with a name before this one, what was left half-written, and a folder without content."""
     for path in folder.iterdir():
         if path.suffix == ".part" or (path.name.startswith("events.") and path.name < before):
             path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def files(experiment: Path) -> dict[Path, int]:
     return {path: path.stat().st_ino for path in (experiment / "_aggregate").rglob("*") if path.is_file()}
 
 
+def compared(experiment: Path) -> bytes:
+    """Returns the one message that says what the HParams page compares."""
+    (folder,) = (experiment / "_aggregate").glob("compared-*")
+    return bytes(EventAccumulator(str(folder)).Reload().PluginTagToContent("hparams")[metadata.EXPERIMENT_TAG])
+
+
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
     """Two arms of two seeds each."""
@@ -51,38 +58,51 @@ def test_an_arm_is_one_run_with_mean_interval_and_seeds(experiment: Path) -> Non
 
 def test_there_is_one_layout_and_one_experiment_message(experiment: Path) -> None:
     Board(experiment).refresh()
-    told = EventAccumulator(str(experiment / "_aggregate")).Reload()
-    (layout,) = told.Tensors("custom_scalars__config__")
+    (layout,) = EventAccumulator(str(experiment / "_aggregate")).Reload().Tensors("custom_scalars__config__")
     assert len(layout_pb2.Layout.FromString(layout.tensor_proto.string_val[0]).category[0].chart) == 2
-    found = metadata.parse_experiment_plugin_data(told.PluginTagToContent("hparams")[metadata.EXPERIMENT_TAG])
-    assert [info.name for info in found.hparam_infos] == ["batch_size", "learning_rate"]
-    others = [p for p in (experiment / "_aggregate").rglob("events.*") if p.parent.name != "_aggregate"]
-    assert all(not EventAccumulator(str(path)).Reload().Tags()["tensors"] for path in others)
+    infos = metadata.parse_experiment_plugin_data(compared(experiment)).hparam_infos
+    assert [info.name for info in infos] == ["batch_size", "learning_rate"]
+    arms = [path for path in files(experiment) if path.parent.name.startswith("b0")]
+    assert len(arms) == 2
+    assert not any(EventAccumulator(str(path)).Reload().Tags()["tensors"] for path in arms)
 
 
 def test_several_experiments_share_what_the_hparams_page_compares(experiment: Path) -> None:
     record(experiment.with_name("y"), [1.0], env_id="Acrobot-v1", batch_size=128)
     assert Board(experiment.parent).refresh() == []
     assert experiments_in(experiment.parent) == [Experiment(experiment), Experiment(experiment.with_name("y"))]
-    contents = []
-    for name in ("x", "y"):
-        told = EventAccumulator(str(experiment.with_name(name) / "_aggregate")).Reload()
-        contents.append(told.PluginTagToContent("hparams")[metadata.EXPERIMENT_TAG])
-    assert contents[0] == contents[1]
-    infos = {i.name: list(i.domain_discrete) for i in metadata.parse_experiment_plugin_data(contents[0]).hparam_infos}
+    assert compared(experiment) == compared(experiment.with_name("y"))
+    found = metadata.parse_experiment_plugin_data(compared(experiment))
+    infos = {info.name: list(info.domain_discrete) for info in found.hparam_infos}
     assert infos["batch_size"] == [32, 64, 128]
     assert infos["env_id"] == ["Acrobot-v1", "CartPole-v1"]
 
 
 def test_it_is_made_anew_and_never_appended_to(experiment: Path) -> None:
-    Board(experiment).refresh()
-    before = files(experiment)
-    Board(experiment).refresh()
-    after = files(experiment)
-    assert len(after) == len(before) == 3  # two arms, and the layout
-    assert not set(before) & set(after)
-    assert all(old.name < new.name for old, new in zip(sorted(before), sorted(after), strict=True))
-    assert points(experiment)[1000] == 6.0
+    """Of each run the file before is kept for readers that are still at it."""
+    generations = []
+    for _ in range(4):
+        Board(experiment).refresh()
+        generations.append(files(experiment))
+    assert [len(found) for found in generations] == [4, 8, 8, 8]  # two arms, the layout, and what is compared
+    for earlier, later in itertools.pairwise(generations[1:]):
+        kept = set(earlier) & set(later)
+        assert len(kept) == 4
+        assert all(earlier[path] == later[path] for path in kept)
+        assert min(path.name for path in set(later) - kept) > max(path.name for path in kept)
+    assert points(experiment) == {0: 0.0, 250: 320.0, 500: 3.0, 750: 4.0, 1000: 6.0}
+
+
+def test_what_is_compared_has_a_run_of_its_own_for_each_content(experiment: Path) -> None:
+    """TensorBoard keeps the first message of a run."""
+    shown = Board(experiment)
+    shown.refresh()
+    (before,) = (experiment / "_aggregate").glob("compared-*")
+    record(experiment, [1.0], batch_size=128)
+    shown.refresh()
+    infos = metadata.parse_experiment_plugin_data(compared(experiment)).hparam_infos
+    assert list(infos[0].domain_discrete) == [32, 64, 128]
+    assert not before.exists()
 
 
 def test_a_reader_that_was_there_before_has_the_new_points_and_no_others(experiment: Path) -> None:
@@ -129,7 +149,11 @@ def test_arms_that_are_gone_leave_nothing(experiment: Path) -> None:
     for path in experiment.glob("CartPole-v1/dqn/b00032*"):
         shutil.rmtree(path)
     shown.refresh()
-    assert {path.parent.name for path in files(experiment)} == {"_aggregate", "b00064"}
+    assert {path.parent.name for path in files(experiment)} == {
+        "_aggregate",
+        "b00064",
+        *(path.name for path in (experiment / "_aggregate").glob("compared-*")),
+    }
     assert not (experiment / ARM).exists()
 
 
@@ -151,26 +175,31 @@ def test_what_a_kill_left_half_written_goes_and_tensorboard_never_reads_it(exper
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one(experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the new file is being written, only the old one has a name that TensorBoard reads."""
+    """While the new file is being written, it has no name that TensorBoard reads."""
     Board(experiment).refresh()
     seen = []
     write = board.EventFile.add_summary
+    before = {path.name for path in files(experiment)}
 
     def spy(self: board.EventFile, *words: object) -> None:
         write(self, *words)  # type: ignore[arg-type]
-        seen.append([path.name for path in self.path.parent.glob("*tfevents*")])
+        seen.append({path.name for path in self.path.parent.glob("*tfevents*")})
 
     monkeypatch.setattr(board.EventFile, "add_summary", spy)
     Board(experiment).refresh()
     assert len(seen) == 2 * 10 + 2
-    assert all(len(names) == 1 for names in seen)
+    assert all(names and names <= before for names in seen)
 
 
 def test_runs_outside_the_plan_are_not_averaged(experiment: Path) -> None:
     planned = [config_of(batch_size=32, seed=seed) for seed in range(2)]
     Experiment(experiment).add_plan(planned, [])
     assert Board(experiment).refresh() == []
-    assert {path.parent.name for path in files(experiment)} == {"_aggregate", "b00032"}
+    assert {path.parent.name for path in files(experiment)} == {
+        "_aggregate",
+        "b00032",
+        *(path.name for path in (experiment / "_aggregate").glob("compared-*")),
+    }
 
 
 def test_a_run_that_trains_on_a_cluster_is_found_where_it_got_furthest(experiment: Path) -> None:
@@ -244,5 +273,7 @@ def test_odd_names_are_kept_in_folders_of_their_own(tmp_path: Path) -> None:
     for env_id in ("my_env:Line-v0", "ALE/Pong-v5", "A b+(c)?-v0"):
         record(tmp_path / "x", [1.0], env_id=env_id)
     assert Board(tmp_path).refresh() == []
-    arms = {path.name for path in (tmp_path / "x/_aggregate").iterdir() if path.is_dir()}
+    arms = {
+        path.name for path in (tmp_path / "x/_aggregate").iterdir() if path.is_dir() and "compared-" not in path.name
+    }
     assert arms == {"my_env++Line-v0", "ALE+Pong-v5", "A b+(c)?-v0"}
