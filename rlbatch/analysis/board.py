@@ -130,21 +130,20 @@ def _runs(experiment: Experiment) -> list[RunFolder]:
     homes = [experiment.path, *experiment.path.glob(f"{ATTEMPTS}/*/*")]
     places = ([RunFolder(home / path) for home in homes] for path in planned)
     begun = ([run for run in place if run.exists()] for place in places)
-    return [max(runs, key=lambda run: (run.result_path.exists(), _size(run))) for runs in begun if runs]
+    return [max(runs, key=lambda run: (run.result_path.exists(), _size(run.metrics_path)[0])) for runs in begun if runs]
 
 
-def _size(run: RunFolder) -> int:
+def _size(path: Path) -> tuple[int, int]:
+    """Returns a file's bytes, and when it was last written; zeros for none."""
     with contextlib.suppress(FileNotFoundError):
-        return run.metrics_path.stat().st_size
-    return 0
+        told = path.stat()
+        return told.st_size, told.st_mtime_ns
+    return 0, 0
 
 
 def _stamp(run: RunFolder) -> object:
     """Returns what changes whenever a run's curve does."""
-    with contextlib.suppress(FileNotFoundError):
-        told = run.metrics_path.stat()
-        return told.st_size, told.st_mtime_ns, run.result_path.exists()
-    return None
+    return _size(run.metrics_path), _size(run.result_path)
 
 
 def _check_plain(root: Path) -> None:

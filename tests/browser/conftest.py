@@ -1,4 +1,4 @@
-"""A real browser, and TensorBoard with an experiment to look at; skipped where there is no browser, unless one is due."""
+"""A real browser, and TensorBoard with an experiment to look at; skipped without a browser, unless one is due."""
 
 from __future__ import annotations
 

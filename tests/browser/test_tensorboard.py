@@ -1,4 +1,4 @@
-"""What a user sees in TensorBoard: the links, the colours, the charts of means, the axes, filters and the HParams table."""
+"""What a user sees in TensorBoard: the links, colours, charts of means, axes, filters and the HParams table."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -450,13 +451,67 @@ def test_tensorboard_prints_a_link_coloured_by_batch_size(
 
     monkeypatch.setattr(tensorboard, "start", start)
     monkeypatch.setattr(threading.Event, "wait", interrupt)
-    code, out, _ = rlbatch("tensorboard", str(FOLDER))
-    assert code == 0
-    assert f"http://localhost:6006/{tensorboard.LINK}" in out
+    code, out, err = rlbatch("tensorboard", str(FOLDER))
+    assert (code, err) == (0, "")
+    first, second, last = out.splitlines()
+    assert first.endswith(f" http://localhost:6006/{tensorboard.LINK}")
+    assert second == f"means over seeds, with intervals: http://localhost:6006/{tensorboard.MEANS}"
+    assert last == "Ctrl-C ends it"
     assert asked == [(FOLDER, "127.0.0.1", 6006)]
     for host in ("localhost", "::1", "127.0.0.2"):
         assert rlbatch("tensorboard", "--host", host, "--port", "0").code == 0
         assert asked[-1] == (Path("results"), host, 0)
+
+
+@pytest.mark.parametrize(
+    ("run", "colour"),
+    [
+        ("x/CartPole-v1/dqn/b00064-lr1.0e-03-21a2f21f/s000", "b00064"),
+        ("x/_aggregate/CartPole-v1/dqn/b00064", "b00064"),
+        ("b123456-lr1.0e-03-21a2f21f/s000", "b123456"),
+        ("web12345/my_b00001-v0/dqn/b00064-lr1.0e-03-21a2f21f/s000", "b00064"),
+        ("x/CartPole-v1/dqn", None),
+    ],
+)
+def test_the_colour_of_a_run_is_that_of_its_batch_size_alone(run: str, colour: str | None) -> None:
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(f"/{tensorboard.LINK}").query)
+    found = re.search(query["runColorGroup"][0].removeprefix("regex:"), run)
+    assert (found and found.group(1)) == colour
+
+
+def test_tensorboard_keeps_the_means_up_to_date_and_tells_a_note_once(
+    finished: Path, rlbatch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = FOLDER / "_aggregate" / finished.relative_to(FOLDER).parents[1] / "b00032"
+    seen: list[int] = []
+
+    def wait(_: Any, seconds: float | None = None) -> bool:
+        seen.append(len(list(arm.glob("events.*"))))
+        if len(seen) == 1:
+            change(finished / "result.json", outcome="crashed")
+            return False
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tensorboard, "start", lambda *_: "http://localhost:6006/")
+    monkeypatch.setattr(threading.Event, "wait", wait)
+    _, _, err = rlbatch("tensorboard", str(FOLDER))
+    assert seen == [1, 2]  # the one before stays for its readers
+    assert err == f"{FOLDER}: the means are without runs that failed: 1 crashed\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_served_all_the_same(
+    finished: Path, rlbatch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    (FOLDER / "_aggregate").write_text("in the way")
+    monkeypatch.setattr(tensorboard, "start", lambda *_: "http://localhost:6006/")
+    monkeypatch.setattr(threading.Event, "wait", interrupt)
+    code, out, err = rlbatch("tensorboard", str(FOLDER))
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert err == f"no means over seeds of {FOLDER}: _aggregate cannot be written: Not a directory\n"
 
 
 def points_served(url: str, run: str, tag: str) -> list[list[float]]:
