@@ -17,7 +17,7 @@ from boards import record
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 REQUIRED = "TEST_REQUIRES_BROWSER"
 """Environment variable: if set, a missing browser is an error."""
-PATIENCE_MS = 40_000
+PATIENCE_MS = 100_000
 # without WebGL TensorBoard draws lines as SVG, which can be read
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-3d-apis")
 
