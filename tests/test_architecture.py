@@ -21,9 +21,10 @@ FLOORS: list[set[str]] = [
     {"results"},
     {"frames", "wallclock"},
     {"experiment", "references"},
-    {"analysis", "grid", "recorder", "training"},
+    {"grid", "recorder", "training"},
     {"experiment_file"},
     {"launch"},
+    {"analysis"},
     {"cli"},
 ]
 """A part imports only what stands on an earlier floor, or itself."""
@@ -71,9 +72,25 @@ def test_every_part_has_a_floor() -> None:
     assert {part_of(path) for path in MODULES} - {"__init__"} == set().union(*FLOORS)
 
 
+def test_training_and_analysis_meet_on_disk_alone() -> None:
+    for path in (PACKAGE / "analysis").glob("*.py"):
+        above = {"training", "launch", "recorder", "experiment_file"}
+        parts = {n.split(".")[1] for n in imports_of(path) if n.startswith("rlbatch.")}
+        assert not parts & above, path.name
+    for path in MODULES:
+        if part_of(path) not in ("analysis", "cli", "__init__"):
+            assert not any(n.startswith("rlbatch.analysis") for n in imports_of(path)), path.name
+
+
 def test_training_knows_nothing_of_recorders() -> None:
     for path in (PACKAGE / "training").glob("*.py"):
         assert not any(n.startswith(("rlbatch.recorder", "rlbatch.launch")) for n in imports_of(path)), path.name
+
+
+def test_the_analysis_does_not_load_torch() -> None:
+    names = sorted(path.stem for path in (PACKAGE / "analysis").glob("*.py") if path.stem != "__init__")
+    told = f"import sys, {', '.join(f'rlbatch.analysis.{name}' for name in names)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

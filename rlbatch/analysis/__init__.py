@@ -1,1 +1,1 @@
-"""What do the runs of an experiment say about batch sizes? Reads run folders, and never trains."""
+"""What do finished runs say about batch sizes? Numbers from run folders; nothing here trains or loads torch."""
