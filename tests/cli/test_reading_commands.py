@@ -22,6 +22,7 @@ import pytest
 import safetensors.numpy
 
 from rlbatch import __version__, presets
+from rlbatch.analysis.board import Board
 from rlbatch.cli import tensorboard
 from rlbatch.config import RunConfig
 from rlbatch.environments import listed
@@ -526,6 +527,25 @@ def points_served(url: str, run: str, tag: str) -> list[list[float]]:
     raise AssertionError(f"{address} has no data")
 
 
+def seeds_served(url: str, finished: Path) -> list[float]:
+    """Returns how many seeds the mean curve has at its end, before and after one run lost rows and all is made anew."""
+    home = finished.parents[1].relative_to(FOLDER)
+    told = (url, f"_aggregate/{home}/b00032", f"return_by_env_steps/{FOLDER.name}/CartPole-v1/seeds")
+    found = [points_served(*told)]
+    rows = finished.with_name("s001") / "metrics.jsonl"
+    rows.write_text(
+        "".join(line for line in rows.read_text().splitlines(keepends=True) if '"timesteps": 300' not in line)
+    )
+    assert Board(FOLDER).refresh() == []
+    for _ in range(60):
+        found.append(points_served(*told))
+        if found[-1] != found[0]:
+            break
+        time.sleep(0.5)
+    assert [step for step, _ in found[0]] == [step for step, _ in found[-1]] == [0, 150, 300]
+    return [found[0][-1][1], found[-1][-1][1]]
+
+
 def test_tensorboard_serves_on_loopback_until_ctrl_c_and_a_busy_port_is_bad_input(finished: Path) -> None:
     """In processes of their own, since TensorBoard leaves threads and a data server behind; neither loads torch."""
     command = [sys.executable, "-c", "from rlbatch.cli.main import main; main()", "tensorboard", str(FOLDER), "--port"]
@@ -536,12 +556,14 @@ def test_tensorboard_serves_on_loopback_until_ctrl_c_and_a_busy_port_is_bad_inpu
             with urllib.request.urlopen(f"{url}data/environment", timeout=30) as page:  # noqa: S310 - our own address
                 assert json.load(page)["data_location"].endswith(str(FOLDER))
             served = points_served(url, str(finished.resolve().relative_to(FOLDER.resolve())), "eval/return_mean")
+            seeds = seeds_served(url, finished)
             port = url.rstrip("/").rpartition(":")[2]
             second = subprocess.run([*command, port], capture_output=True, text=True, timeout=60, check=False)
             server.send_signal(signal.SIGINT)
             _, err = server.communicate(timeout=30)
         finally:
             server.kill()
+    assert seeds == [2.0, 1.0]
     assert served == [[r["timesteps"], pytest.approx(r["eval/return_mean"])] for r in RunFolder(finished).rows("eval")]
     assert url in (f"http://localhost:{port}/", f"http://127.0.0.1:{port}/")
     assert (server.returncode, err) == (0, "")
