@@ -24,11 +24,12 @@ class EventFile:
     Args:
         folder: the run folder.
         start: env step at which this file's START stands: 0 for a new run.
+        name: of the file, where TensorBoard is not to see it yet; such a file is written anew.
     """
 
-    def __init__(self, folder: Path, start: int = 0) -> None:
-        self.path = folder / _new_name(folder)
-        self._file = self.path.open("xb")
+    def __init__(self, folder: Path, start: int = 0, name: str | None = None) -> None:
+        self.path = folder / (name or new_name(folder))
+        self._file = self.path.open("xb" if name is None else "wb")
         self._records = RecordWriter(self._file)
         self._write(Event(file_version=FILE_VERSION, wall_time=time.time()))
         self._write(
@@ -36,13 +37,16 @@ class EventFile:
         )
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes one event.
+        """Writes one event of numbers.
 
         Args:
             step: env steps.
             values: tag -> value, all finite.
         """
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self.add_summary(step, scalars(values))
+
+    def add_summary(self, step: int, summary: Summary) -> None:
+        """Writes one event that holds more than numbers."""
         self._write(Event(step=step, wall_time=time.time(), summary=summary))
 
     def close(self) -> None:
@@ -62,7 +66,12 @@ class EventFile:
         self._file.flush()
 
 
-def _new_name(folder: Path) -> str:
+def scalars(values: Mapping[str, float]) -> Summary:
+    """Returns what one event tells of tag -> value."""
+    return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+
+
+def new_name(folder: Path) -> str:
     """Returns a name that sorts after every event file already there: TensorBoard reads them in that order."""
     seconds = int(time.time())
     for other in folder.glob("events.out.tfevents.*"):

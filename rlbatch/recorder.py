@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from rlbatch import curves
+from rlbatch import curves, hparams
 from rlbatch.config import RunConfig
 from rlbatch.events import EventFile
-from rlbatch.results import SCHEMA, RunFolder, run_record, storage, write_bytes, write_json
+from rlbatch.results import SCHEMA, RunFolder, run_path, run_record, storage, write_bytes, write_json
 from rlbatch.rows import Ending, Row
 
 
@@ -64,6 +65,10 @@ class Recorder:
             write_json(folder.config_path, record | {"attempt": self._attempt, **attempts})
             self._metrics = folder.metrics_path.open("xb" if start is None else "ab")
             self._events = EventFile(folder.path, start=0 if start is None else timesteps + 1)
+            if start is None:
+                settings = hparams.settings_of(config, beside.get("origins"))
+                arm = str(run_path(config).parent)
+                self._events.add_summary(0, hparams.session_start(settings, arm, time.time()))
 
     def emit(self, row: Row) -> Row:
         """Writes a row to both files; returns it with the live scores added."""
@@ -87,6 +92,8 @@ class Recorder:
 
     def finish(self, ending: Ending) -> dict[str, Any]:
         """Writes weights and evidence, then the result; returns the result."""
+        with storage(self._folder.path):
+            self._events.add_summary(ending.timesteps, hparams.session_end(ending.outcome, time.time()))
         self.close()
         curve = self._curve() if self._eval_steps else None
         result = _result(self._config, self._attempt, ending, curve, self._threshold)
@@ -168,6 +175,8 @@ def record_crash(folder: RunFolder, config: RunConfig, outcome: str, reason: str
     attempt = int(folder.record().get("attempt", 1))
     result = _result(config, attempt, Ending(outcome, reason, **last), curve, None)
     with storage(folder.path):
+        with EventFile(folder.path, start=last["timesteps"] + 1) as events:
+            events.add_summary(last["timesteps"] + 1, hparams.session_end(outcome, time.time()))
         write_bytes(folder.error_path, evidence.encode())
         write_json(folder.result_path, result)
     return result

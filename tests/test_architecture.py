@@ -17,7 +17,7 @@ FLOORS: list[set[str]] = [
     {"designs"},
     {"environments"},
     {"presets"},
-    {"curves", "events", "rows", "power"},
+    {"curves", "events", "hparams", "rows", "power"},
     {"results"},
     {"frames", "wallclock"},
     {"experiment", "references"},

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams import api_pb2, metadata
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import TemporaryError
 from rlbatch.recorder import Recorder, record_crash, verify
-from rlbatch.results import RunFolder
+from rlbatch.results import RunFolder, run_path
 from rlbatch.rows import Ending, Row
 
 CONFIG = RunConfig.build(env_id="CartPole-v1", algo="dqn")
@@ -40,13 +42,42 @@ def test_rows_and_events_hold_the_same_numbers(tmp_path: Path) -> None:
     record.emit(evaluation(10, 1.0, 3.0))
     record.close()
     (path,) = tmp_path.glob("events.out.tfevents.*")
-    events = [e for e in EventFileLoader(str(path)).Load() if e.WhichOneof("what") == "summary"]
+    session, *events = [e for e in EventFileLoader(str(path)).Load() if e.WhichOneof("what") == "summary"]
+    assert [v.tag for v in session.summary.value] == ["_hparams_/session_start_info"]
     rows = list(RunFolder(tmp_path).rows())
     assert [e.step for e in events] == [row["timesteps"] for row in rows] == [5, 10]
     for event, row in zip(events, rows, strict=True):
         shown = {v.tag: v.tensor.float_val[0] for v in event.summary.value}
         written = {tag: value for tag, value in row.items() if "/" in tag and value is not None}
         assert shown == pytest.approx(written)
+
+
+def sessions(path: Path) -> dict[str, Any]:
+    """Returns what TensorBoard's HParams backend reads of a run: message -> its content."""
+    content = EventAccumulator(str(path)).Reload().PluginTagToContent("hparams")
+    return {
+        "start": metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG]),
+        "end": metadata.parse_session_end_info_plugin_data(content[metadata.SESSION_END_INFO_TAG])
+        if metadata.SESSION_END_INFO_TAG in content
+        else None,
+    }
+
+
+def test_a_run_is_a_session_of_its_arm_from_the_start(tmp_path: Path) -> None:
+    config = RunConfig.build(env_id="CartPole-v1", algo="dqn", gamma=0.9)
+    record = Recorder(RunFolder(tmp_path), config, None, origins={"gamma": "--set"})
+    session = sessions(tmp_path)
+    assert session["start"].group_name == str(run_path(config).parent)
+    assert session["start"].hparams["gamma"].number_value == 0.9
+    assert session["start"].hparams["batch_size"].number_value == 32
+    assert session["end"] is None
+    record.close()
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("ok", "SUCCESS"), ("diverged", "FAILURE")])
+def test_a_finished_run_ends_its_session_with_a_status(tmp_path: Path, outcome: str, status: str) -> None:
+    recorder(tmp_path).finish(ending(outcome))
+    assert api_pb2.Status.Name(sessions(tmp_path)["end"].status) == f"STATUS_{status}"
 
 
 def test_live_scores_are_those_of_the_curve_so_far(tmp_path: Path) -> None:
@@ -123,6 +154,8 @@ def test_a_crash_is_recorded_with_how_far_the_run_came(tmp_path: Path) -> None:
     assert result["final"]["auc"] is None
     assert RunFolder(tmp_path).status() == "crashed"
     assert json.loads(RunFolder(tmp_path).config_path.read_text())["attempt"] == 1
+    assert sessions(tmp_path)["end"].status == api_pb2.STATUS_FAILURE
+    assert [e.step for e in EventAccumulator(str(tmp_path)).Reload().Scalars("eval/return_mean")] == [10]
     record.close()
 
 
@@ -148,6 +181,9 @@ def test_a_record_goes_on_at_a_mark_and_forgets_what_came_after_it(tmp_path: Pat
     *_, newest = sorted(tmp_path.glob("events.*"))
     (start,) = [e.step for e in EventFileLoader(str(newest)).Load() if e.WhichOneof("what") == "session_log"]
     assert start == 13
+    session = sessions(tmp_path)
+    assert session["start"].group_name == str(run_path(CONFIG).parent)
+    assert session["end"].status == api_pb2.STATUS_SUCCESS
 
 
 def test_rows_that_are_not_those_of_a_mark_are_seen(tmp_path: Path) -> None:

@@ -8,19 +8,25 @@ import ipaddress
 import json
 import os
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.errors import InputError, RefusedError
+from rlbatch.errors import InputError, RefusedError, printable
 from rlbatch.values import Integer
 
 PINNED = ("eval/return_mean", "efficiency/auc", "stability/drawdown", "update/td_error")
 _CARDS = quote(json.dumps([{"plugin": "scalars", "tag": tag} for tag in PINNED], separators=(",", ":")))
-LINK = f"?runColorGroup=regex:(b%5Cd%2B)&smoothing=0&pinnedCards={_CARDS}#timeseries"
+_BATCH = quote(r"(?:^|/)(b\d{5,})(?:-|/|$)")
+LINK = f"?runColorGroup=regex:{_BATCH}&smoothing=0&pinnedCards={_CARDS}#timeseries"
 """Opens the time series with one colour per batch size and the cards that a first look wants on top."""
+MEANS = "#custom_scalars&_smoothingWeight=0&regexInput=_aggregate%2F"
+"""Opens the charts of means over seeds, unsmoothed and without the runs that are behind them."""
+REFRESH_S = 30.0
+"""Seconds after which means are made anew, for runs that train meanwhile."""
 
 
 @click.command(cls=options.GroupedCommand)
@@ -37,17 +43,36 @@ LINK = f"?runColorGroup=regex:(b%5Cd%2B)&smoothing=0&pinnedCards={_CARDS}#timese
     "--host", default="127.0.0.1", show_default=True, group="Server", help="Loopback address: TensorBoard has no login."
 )
 def command(folder: str | None, port: int, host: str) -> None:
-    """Start TensorBoard for FOLDER (RLBATCH_OUT or ./results if not given) and print its link. Ctrl-C ends it."""
+    """Start TensorBoard for FOLDER (RLBATCH_OUT or ./results if not given) and print its links. Ctrl-C ends it.
+
+    The means over seeds of each experiment are written into its folder _aggregate, and kept up to date.
+    """
+    from rlbatch.analysis.board import Board
+
     _check_host(host)
     path = options.results_folder(folder)
     if not path.is_dir():
         raise InputError(str(path), "is not a folder", "rlbatch train makes ./results")
     if not any(name.startswith("events.out.tfevents.") for *_, names in os.walk(path) for name in names):
         raise InputError(str(path), "holds no curves yet", "rlbatch train writes them")
+    board = Board(path)
+    told = _tell(board.refresh())
     url = start(path, host, port)
-    click.echo(f"{path} in TensorBoard, one colour per batch size: {url}{LINK}\nCtrl-C ends it")
+    click.echo(f"{path} in TensorBoard, one colour per batch size: {url}{LINK}")
+    if board.shows_means:
+        click.echo(f"means over seeds, with intervals: {url}{MEANS}")
+    click.echo("Ctrl-C ends it")
     with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        while not threading.Event().wait(REFRESH_S):
+            told = _tell(board.refresh(), told)
+
+
+def _tell(notes: list[str], told: Collection[str] = ()) -> list[str]:
+    """Prints the notes that were not told before; returns all."""
+    for note in notes:
+        if note not in told:
+            click.echo(printable(note), err=True)
+    return notes
 
 
 def start(folder: Path, host: str, port: int) -> str:

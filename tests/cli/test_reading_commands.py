@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 import safetensors.numpy
 
 from rlbatch import __version__, presets
+from rlbatch.analysis.board import Board
 from rlbatch.cli import tensorboard
 from rlbatch.config import RunConfig
 from rlbatch.environments import listed
@@ -450,13 +452,67 @@ def test_tensorboard_prints_a_link_coloured_by_batch_size(
 
     monkeypatch.setattr(tensorboard, "start", start)
     monkeypatch.setattr(threading.Event, "wait", interrupt)
-    code, out, _ = rlbatch("tensorboard", str(FOLDER))
-    assert code == 0
-    assert f"http://localhost:6006/{tensorboard.LINK}" in out
+    code, out, err = rlbatch("tensorboard", str(FOLDER))
+    assert (code, err) == (0, "")
+    first, second, last = out.splitlines()
+    assert first.endswith(f" http://localhost:6006/{tensorboard.LINK}")
+    assert second == f"means over seeds, with intervals: http://localhost:6006/{tensorboard.MEANS}"
+    assert last == "Ctrl-C ends it"
     assert asked == [(FOLDER, "127.0.0.1", 6006)]
     for host in ("localhost", "::1", "127.0.0.2"):
         assert rlbatch("tensorboard", "--host", host, "--port", "0").code == 0
         assert asked[-1] == (Path("results"), host, 0)
+
+
+@pytest.mark.parametrize(
+    ("run", "colour"),
+    [
+        ("x/CartPole-v1/dqn/b00064-lr1.0e-03-21a2f21f/s000", "b00064"),
+        ("x/_aggregate/CartPole-v1/dqn/b00064", "b00064"),
+        ("b123456-lr1.0e-03-21a2f21f/s000", "b123456"),
+        ("web12345/my_b00001-v0/dqn/b00064-lr1.0e-03-21a2f21f/s000", "b00064"),
+        ("x/CartPole-v1/dqn", None),
+    ],
+)
+def test_the_colour_of_a_run_is_that_of_its_batch_size_alone(run: str, colour: str | None) -> None:
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(f"/{tensorboard.LINK}").query)
+    found = re.search(query["runColorGroup"][0].removeprefix("regex:"), run)
+    assert (found and found.group(1)) == colour
+
+
+def test_tensorboard_keeps_the_means_up_to_date_and_tells_a_note_once(
+    finished: Path, rlbatch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = FOLDER / "_aggregate" / finished.relative_to(FOLDER).parents[1] / "b00032"
+    seen: list[int] = []
+
+    def wait(_: Any, seconds: float | None = None) -> bool:
+        seen.append(len(list(arm.glob("events.*"))))
+        if len(seen) == 1:
+            change(finished / "result.json", outcome="crashed")
+            return False
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tensorboard, "start", lambda *_: "http://localhost:6006/")
+    monkeypatch.setattr(threading.Event, "wait", wait)
+    _, _, err = rlbatch("tensorboard", str(FOLDER))
+    assert seen == [1, 2]  # the one before stays for its readers
+    assert err == f"{FOLDER}: the means are without runs that failed: 1 crashed\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_served_all_the_same(
+    finished: Path, rlbatch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    (FOLDER / "_aggregate").write_text("in the way")
+    monkeypatch.setattr(tensorboard, "start", lambda *_: "http://localhost:6006/")
+    monkeypatch.setattr(threading.Event, "wait", interrupt)
+    code, out, err = rlbatch("tensorboard", str(FOLDER))
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert err == f"no means over seeds of {FOLDER}: _aggregate cannot be written: Not a directory\n"
 
 
 def points_served(url: str, run: str, tag: str) -> list[list[float]]:
@@ -471,6 +527,25 @@ def points_served(url: str, run: str, tag: str) -> list[list[float]]:
     raise AssertionError(f"{address} has no data")
 
 
+def seeds_served(url: str, finished: Path) -> list[float]:
+    """Returns how many seeds the mean curve has at its end, before and after one run lost rows and all is made anew."""
+    home = finished.parents[1].relative_to(FOLDER)
+    told = (url, f"_aggregate/{home}/b00032", f"return_by_env_steps/{FOLDER.name}/CartPole-v1/seeds")
+    found = [points_served(*told)]
+    rows = finished.with_name("s001") / "metrics.jsonl"
+    rows.write_text(
+        "".join(line for line in rows.read_text().splitlines(keepends=True) if '"timesteps": 300' not in line)
+    )
+    assert Board(FOLDER).refresh() == []
+    for _ in range(60):
+        found.append(points_served(*told))
+        if found[-1] != found[0]:
+            break
+        time.sleep(0.5)
+    assert [step for step, _ in found[0]] == [step for step, _ in found[-1]] == [0, 150, 300]
+    return [found[0][-1][1], found[-1][-1][1]]
+
+
 def test_tensorboard_serves_on_loopback_until_ctrl_c_and_a_busy_port_is_bad_input(finished: Path) -> None:
     """In processes of their own, since TensorBoard leaves threads and a data server behind; neither loads torch."""
     command = [sys.executable, "-c", "from rlbatch.cli.main import main; main()", "tensorboard", str(FOLDER), "--port"]
@@ -481,12 +556,14 @@ def test_tensorboard_serves_on_loopback_until_ctrl_c_and_a_busy_port_is_bad_inpu
             with urllib.request.urlopen(f"{url}data/environment", timeout=30) as page:  # noqa: S310 - our own address
                 assert json.load(page)["data_location"].endswith(str(FOLDER))
             served = points_served(url, str(finished.resolve().relative_to(FOLDER.resolve())), "eval/return_mean")
+            seeds = seeds_served(url, finished)
             port = url.rstrip("/").rpartition(":")[2]
             second = subprocess.run([*command, port], capture_output=True, text=True, timeout=60, check=False)
             server.send_signal(signal.SIGINT)
             _, err = server.communicate(timeout=30)
         finally:
             server.kill()
+    assert seeds == [2.0, 1.0]
     assert served == [[r["timesteps"], pytest.approx(r["eval/return_mean"])] for r in RunFolder(finished).rows("eval")]
     assert url in (f"http://localhost:{port}/", f"http://127.0.0.1:{port}/")
     assert (server.returncode, err) == (0, "")

@@ -87,7 +87,7 @@ def test_a_run_leaves_its_folder_and_says_where(train: Call) -> None:
     head, first, cost, into, ended, where, look = out.splitlines()
     assert head == f"CartPole-v1: DQN, batch 32, seed 0, 300 env steps, preset neutral, engine {ENGINE}"
     assert first.strip().startswith("batch 32: 1 update per env step, learning rate 0.001")
-    memory = {"sb3": "15.6 kB", "stacked": "13.2 kB"}[ENGINE]
+    memory = {"sb3": "15.6 kB", "stacked": "18.3 kB"}[ENGINE]
     assert cost.strip().startswith(f"236 updates, 7,552 samples, 6 evaluation episodes; replay memory {memory}")
     assert into.strip() == f"into {FOLDER}"
     assert ended.startswith("batch 32 seed 0: ok, return ")
@@ -204,7 +204,7 @@ def test_dry_run_foretells_the_stacks(words: tuple[str, ...], stacks: list[Any],
     )
     told = json.loads(train(*words, "--json").out)
     assert told["stacks"] == stacks
-    by_engine = {"sb3": 300 * 52, "stacked": 300 * 44 * max(map(len, stacks))}
+    by_engine = {"sb3": 300 * 52, "stacked": 300 * 61 * max(map(len, stacks))}
     assert told["cost"]["replay_bytes"] == by_engine[told["runs"][0]["config"]["engine"]]
     assert line in [shown.strip() for shown in train(*words).out.splitlines()]
 
@@ -218,7 +218,7 @@ def test_dry_run_foretells_how_many_stacks_train_at_a_time_and_their_memory(trai
     ):
         assert f"2 stacks of 2 runs, 1 stack of 1 run, {at_a_time}" in train(*words, "--jobs", jobs).out
         told = json.loads(train(*words, "--jobs", jobs, "--json").out)
-        assert told["cost"]["replay_bytes"] == 300 * 44 * together
+        assert told["cost"]["replay_bytes"] == 300 * 61 * together
 
 
 def test_dry_run_foretells_the_stacks_of_what_is_left(finished: Path, train: Call) -> None:
