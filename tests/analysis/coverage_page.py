@@ -54,7 +54,8 @@ rliable. With five seeds that leaves three.
 Means of 0.9, 0.5, 0.7, 0.3 and 0.8, deviations of 0.13, 0.2, 0.1, 0.05 and 0.25.
 
 TABLE several_environments
-The median of five means is the mean of one environment, or of another: its error is known least.
+The median of five means is the mean of one environment, or of another: its error is known least, and its interval too
+short.
 
 ## False verdicts
 
