@@ -89,3 +89,18 @@ def test_studentised_intervals_cover_as_often_as_they_say() -> None:
         found = aggregates(list(rng.normal(0.5, 0.1, size=(5, 10))), rng, resamples=400).mean
         covered += found.low <= 0.5 <= found.high
     assert covered / repeats == pytest.approx(0.95, abs=3.5 * math.sqrt(0.95 * 0.05 / repeats))
+
+
+def test_with_three_seeds_the_interval_of_the_mean_is_students() -> None:
+    assert few([[1.0, 2.0, 4.0]]).mean == pytest.approx(mean_of([1.0, 2.0, 4.0]).interval())
+
+
+def test_with_five_seeds_the_interval_of_the_interquartile_mean_by_hand() -> None:
+    # pulled in, 0, 1, 2, 3, 10 is 1, 1, 2, 3, 3 with deviation 1; t(0.975, 2) = 4.3027, and 3 of 5 are kept
+    half = 4.3027 / math.sqrt(5) / 0.6
+    assert few([[0.0, 1.0, 2.0, 3.0, 10.0]]).iqm == pytest.approx((2.0, 2 - half, 2 + half), abs=1e-3)
+
+
+def test_the_interval_reaches_further_to_the_side_of_the_long_tail() -> None:
+    found = few([np.random.default_rng(0).exponential(size=20)]).mean
+    assert found.high - found.estimate > 1.2 * (found.estimate - found.low)

@@ -105,3 +105,9 @@ def test_a_band_that_reaches_an_end_is_open() -> None:
 def test_scores_that_are_not_finite_are_refused_by_place() -> None:
     with pytest.raises(ValueError, match=r"batch 16, rate 0\.001: 1 of 2 are not finite"):
         at_rate({16: {1e-3: {0: 1.0, 1: math.nan}}}, 1e-3)
+
+
+def test_a_half_that_chooses_the_edge_marks_the_batch() -> None:
+    edge = {seed: 1.0 - seed % 2 for seed in range(6)}
+    found = at_best_rate({64: {1e-4: edge} | constant(**{"1e-3": 0.9, "1e-2": 0.0})})[64]
+    assert (found.chosen, found.best, found.at_edge) == ((1e-4, 1e-3), 1e-3, True)
