@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ class Experiment:
             if path.is_absolute() or ".." in path.parts:
                 raise RefusedError(str(self.plan_path), f"names the run {str(path)!r}, outside the experiment")
         return asked
+
+    def commands(self) -> list[str]:
+        """Returns the commands that asked for runs, the oldest first, as a shell takes them; raises like `plan`."""
+        return list(dict.fromkeys(shlex.join(map(str, plan["command"])) for plan in self._plans()))
 
     def statuses(self) -> dict[str, str]:
         """Returns run path -> status of all runs, planned or found.

@@ -29,6 +29,7 @@ COMMANDS = {
     "list": "List environments, presets, experiments or runs.",
     "compare": "Compare batch sizes: tables of the runs in one or several folders.",
     "recommend": "Say in sentences which batch size, for what that holds, and how sure it is.",
+    "report": "Write one HTML page with the answer, its figures and its tables.",
     "tensorboard": "Look at the curves of a folder in TensorBoard, on this machine only.",
     "evaluate": "Repeat a run's last evaluation from its saved weights, or play new episodes.",
     "export": "Write a run's policy as a Stable-Baselines3 .zip.",

@@ -1,0 +1,47 @@
+"""rlbatch report: everything on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlbatch.cli import options, types
+from rlbatch.cli.compare import answer_to
+from rlbatch.cli.output import echo_json
+
+
+@click.command(cls=options.GroupedCommand)
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=types.Parsed("folder", str, "dir"))
+@options.analysis_options
+@options.option(
+    "--to",
+    type=types.Parsed("file", types.read_path, "file"),
+    group="Output",
+    help="The page.  [default: report.html in the first DIR]",
+)
+@options.option(
+    "--figures",
+    type=types.Parsed("folder", types.read_path, "dir"),
+    group="Output",
+    help="Write each figure into this folder too, as SVG and PNG.",
+)
+@options.output_options
+def command(folders: tuple[str, ...], to: str | None, figures: str | None, as_json: bool, **asked: Any) -> None:
+    """Write one HTML page with the answer, figures and tables; it needs no network and can be sent to others."""
+    from rlbatch.analysis.figures import figures_of
+    from rlbatch.analysis.report import NAME, write_report
+
+    found = answer_to(folders, **asked)
+    path = Path(folders[0]) / NAME if to is None else Path(to)
+    write_report(found, path)
+    written = []
+    if figures is not None:
+        from rlbatch.analysis.plots import save
+
+        written = save(figures_of(found), Path(figures))
+    if as_json:
+        echo_json("report", {"page": str(path), "figures": [str(file) for file in written]})
+        return
+    click.echo("\n".join(map(str, (path, *written))))
