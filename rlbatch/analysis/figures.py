@@ -195,7 +195,7 @@ def _heat(part: Part, metric: str) -> list[Figure]:
             "learning rate",
             False,
             tuple(rows),
-            "The colour is the mean over seeds. Look at both axes: a best cell at an edge may not be the best there is.",
+            "The colour is the mean over seeds. A best cell at an edge may not be the best there is.",
         )
     ]
 

@@ -38,7 +38,9 @@ def save(figures: Iterable[Figure], folder: Path) -> list[Path]:
         raise InputError("--figures", "needs matplotlib", "pip install 'rlbatch[plots]'") from error
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    with pyplot.rc_context({"svg.hashsalt": "rlbatch", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with pyplot.rc_context(
+        {"svg.hashsalt": "rlbatch", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
         for figure in figures:
             canvas, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
             _draw(figure, axes)
