@@ -100,7 +100,7 @@ def response(part: Part, metric: str) -> Figure:
     """Returns the score against the batch size: mean, interval and every seed, in each way of comparing."""
     series = [_responses(way) for way in part.ways]
     unit = "0: low, 1: reference" if part.scaled else "return"
-    about = "A point is the mean over seeds, with its 95 % interval; each dot is one seed. " + part.ways[0].words + "."
+    about = "A point is the mean over seeds, with its 95 % interval; each dot is one seed: " + part.ways[0].words + "."
     return Figure(
         f"{_file(part)}-response",
         f"{name_of(part)}: {METRICS[metric].about}, by batch size",

@@ -14,8 +14,8 @@ from rlbatch.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ORDERED = ("#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6dcd59", "#b4de2c")
-"""From small to large batch sizes: viridis without its ends, which colour-blind readers can order."""
+ORDERED = ("#6a4c9c", "#4a62a8", "#31759e", "#26868e", "#1f9688", "#2fa971", "#57b653", "#8cbb2c")
+"""From small to large batch sizes: as viridis, which colour-blind readers can order, but seen on white and on black."""
 PLAIN = ("#31688e", "#d55e00", "#009e73", "#cc79a7")
 """Of what has no batch size (Okabe & Ito)."""
 _SIZE = (7.0, 4.2)

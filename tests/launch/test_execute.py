@@ -377,8 +377,10 @@ def test_stacks_are_narrower_where_their_replays_would_fill_more_than_half_of_th
     with pytest.raises(InputError, match="buffer_size"):
         machine.check_memory(runs, "cpu", None, there("cpu"))
     machine.check_memory(runs, "cuda", None, there("cuda"))  # stacked replays lie on the GPU, those of sb3 never do
+    by_sb3 = [run.config for run in plan(engine="sb3")]
+    Little.available = replay_bytes(by_sb3[0]) - 1
     with pytest.raises(InputError, match="buffer_size"):
-        machine.check_memory([run.config for run in plan(engine="sb3")], "cuda", None, there("cuda"))
+        machine.check_memory(by_sb3, "cuda", None, there("cuda"))
 
 
 def test_a_process_that_an_environment_forked_does_not_keep_the_driver(tmp_path: Path) -> None:
