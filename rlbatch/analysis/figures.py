@@ -6,7 +6,7 @@ A figure holds numbers only. `report.py` draws it in a browser, `plots.py` into 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from rlbatch.analysis.intervals import Floats, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.profiles import performance_profile
 from rlbatch.analysis.questions import Way
-from rlbatch.analysis.tables import Cell, Table, name_of
+from rlbatch.analysis.tables import Cell, Table, critical_line, mark_of, name_of
 
 Kind = Literal["lines", "dots", "heat"]
 
@@ -60,6 +60,7 @@ class Figure:
         log_x: whether the horizontal axis is logarithmic.
         series: what is drawn; of a heat map one per row, from the bottom up.
         about: what a reader has to know.
+        log_y: whether the vertical axis is logarithmic.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Figure:
     log_x: bool
     series: tuple[Series, ...]
     about: str = ""
-    notes: tuple[str, ...] = field(default=())
+    log_y: bool = False
 
     @property
     def table(self) -> Table:
@@ -90,6 +91,8 @@ def figures_of(found: Answer) -> tuple[Figure, ...]:
             response(part, found.metric),
             *(learning_curves(part, axis) for axis in part.scored.views),
             *_heat(part, found.metric),
+            *_steadiness(part),
+            *_front(part),
         ]
     for both in found.together:
         figures += [profiles(both), environments(both)]
@@ -196,6 +199,64 @@ def _heat(part: Part, metric: str) -> list[Figure]:
             False,
             tuple(rows),
             "The colour is the mean over seeds. A best cell at an edge may not be the best there is.",
+        )
+    ]
+
+
+def _steadiness(part: Part) -> list[Figure]:
+    """Returns how far returns fall, by batch size, of the arms that stand for each."""
+    arms = {
+        batch: arm for batch, arm in sorted(part.ways[0].arms.items()) if np.isfinite(arm.values["drawdown_max"]).all()
+    }
+    if not arms or not part.scaled:
+        return []
+    series = []
+    for name in ("drawdown_max", "dispersion"):
+        samples = {batch: arm.normalised(name) for batch, arm in arms.items()}
+        if all(np.isfinite(values).all() for values in samples.values()):
+            row = _row(name, samples)
+            series.append(Series(name, row.x, row.y, row.low, row.high, tuple(samples.values())))
+    return [
+        Figure(
+            f"{_file(part)}-stability",
+            f"{name_of(part)}: falls and unrest of the return, by batch size",
+            "dots",
+            "batch size",
+            "part of the range",
+            True,
+            tuple(series),
+            "Evaluation noise is taken out. Compare only batch sizes that are shown to be equivalent: what learns "
+            "nothing is steady.",
+        )
+    ]
+
+
+def _front(part: Part) -> list[Figure]:
+    """Returns updates against samples to the mark, one point per batch size, with the fitted hyperbola."""
+    mark = mark_of(part)
+    if mark is None:
+        return []
+    front = part.scored.front(part.slice, mark)
+    if len(front.batch_sizes) < 2:
+        return []
+    unknown = np.full(len(front.batch_sizes), np.nan)
+    names = ", ".join(f"{size:g}" for size in front.batch_sizes)
+    series = [Series(f"batch {names}", front.samples, front.updates, unknown, unknown)]
+    if front.fit is not None:
+        sizes = np.geomspace(front.batch_sizes.min(), front.batch_sizes.max(), 60)
+        updates = front.fit.updates_min * (1 + front.fit.critical / sizes)
+        series.append(Series("hyperbola", updates * sizes, updates, np.full(60, np.nan), np.full(60, np.nan)))
+    return [
+        Figure(
+            f"{_file(part)}-front",
+            f"{name_of(part)}: updates and samples until the curve reaches {part.scored.marks[mark]:g}",
+            "lines",
+            "samples",
+            "updates",
+            True,
+            tuple(series),
+            f"Medians over runs, each batch size at its fastest rate; {critical_line(front)}.",
+            log_y=True,
         )
     ]
 

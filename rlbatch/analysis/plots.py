@@ -77,6 +77,8 @@ def _draw(figure: Figure, axes: Axes) -> None:
         (_line if figure.kind == "lines" else _dots)(one, axes, colour, i)
     if figure.log_x:
         axes.set_xscale("log", base=2 if figure.kind == "dots" else 10)
+    if figure.log_y:
+        axes.set_yscale("log")
     if figure.kind == "dots":
         ticks = sorted({x for one in figure.series for x in one.x.tolist()})
         axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
@@ -87,7 +89,8 @@ def _draw(figure: Figure, axes: Axes) -> None:
 def _line(one: Series, axes: Axes, colour: str, number: int) -> None:
     axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.15, linewidth=0)
     style: Any = ("-", "--", "-.", ":")[number % 4]
-    axes.plot(one.x, one.y, color=colour, linestyle=style, linewidth=1.6, label=one.name)
+    marker = "" if len(one.x) > 12 else "o"
+    axes.plot(one.x, one.y, color=colour, linestyle=style, marker=marker, markersize=3, linewidth=1.6, label=one.name)
 
 
 def _dots(one: Series, axes: Axes, colour: str, number: int) -> None:

@@ -19,8 +19,8 @@ from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.intervals import MIN_SEEDS, Floats, Interval, difference_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Way
-from rlbatch.analysis.scales import SHARES, THRESHOLD
 from rlbatch.analysis.seeds import seeds_to_decide
+from rlbatch.analysis.tables import critical_line, mark_of
 from rlbatch.config import RunConfig
 from rlbatch.designs import replay_ratio
 
@@ -103,6 +103,7 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
         *_verdict(part, way, standings, found),
         *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
         *_against(verdicts, advantage, part.scaled),
+        *_critical(part),
         *_sure(part, way, standings, found.delta),
         _holds_for(part, way, found),
     ]
@@ -132,8 +133,8 @@ def _picks(part: Part, way: Way, equivalent: tuple[int, ...]) -> dict[str, Pick]
     falls = {batch: arm.values["drawdown_max"] for batch, arm in arms.items()}
     if all(np.isfinite(values).all() for values in falls.values()):
         found["steadiest"] = _lowest(falls, "deepest fall of the return")
-    mark = THRESHOLD if THRESHOLD in part.scored.marks else f"{SHARES[2]:.0%}"
-    if mark in part.scored.marks:
+    mark = mark_of(part)
+    if mark is not None:
         steps = {batch: _steps_to(arm, mark) for batch, arm in arms.items()}
         found["fewest env steps"] = _lowest(steps, f"env steps to {part.scored.marks[mark]:g}, at most the budget")
     return found
@@ -180,6 +181,13 @@ def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], fou
 def _pick_words(what: str, pick: Pick) -> str:
     alike = f"; {_batches(pick.alike)} not told apart from it" if pick.alike else ""
     return f"Of these, {what}: batch {pick.batch_size} ({pick.value:,.4g} {pick.by}{alike})."
+
+
+def _critical(part: Part) -> list[str]:
+    """Returns the critical batch size in a sentence, where it can be told."""
+    mark = mark_of(part)
+    front = None if mark is None else part.scored.front(part.slice, mark)
+    return [] if front is None or front.fit is None else [critical_line(front).capitalize() + "."]
 
 
 def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> list[str]:

@@ -97,6 +97,7 @@ def _drawn(figure: Figure) -> dict[str, Any]:
             "x": figure.x_title,
             "y": figure.y_title,
             "log": figure.log_x,
+            "logY": figure.log_y,
             "series": series,
         }
     )

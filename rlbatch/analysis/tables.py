@@ -14,6 +14,7 @@ from rlbatch.analysis.across import aggregates
 from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import AXES
+from rlbatch.analysis.front import Front
 from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Way
@@ -53,7 +54,10 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
         tables += [_verdict_table(part, way, found) for way in part.ways]
         arms = {cell: part.scored.arms[a.path] for cell, a in part.slice.cells.items() if a.path in part.scored.arms}
         if arms:
-            tables += [_score_table(part, arms), _effort_table(part, arms, axis), _stability_table(part, arms)]
+            tables += [_score_table(part, arms), _effort_table(part, arms, axis), *_front_tables(part)]
+            tables.append(_stability_table(part, arms))
+    tasks = {id(part.scored): part for part in found.parts}
+    tables += [table for part in tasks.values() for table in _power_law_tables(part, found.metric)]
     return (*tables, *(_together_table(both, found) for both in found.together))
 
 
@@ -142,6 +146,50 @@ def mark_of(part: Part) -> str | None:
     """Returns the mark that matters: the environment's threshold, else three quarters of the range."""
     wanted = (THRESHOLD, f"{SHARES[2]:.0%}")
     return next((mark for mark in wanted if mark in part.scored.marks), None)
+
+
+def _front_tables(part: Part) -> list[Table]:
+    """Returns the updates and samples that each batch size takes to the mark, where there is a mark."""
+    mark = mark_of(part)
+    if mark is None or len(part.slice.batch_sizes) < 2:
+        return []
+    front = part.scored.front(part.slice, mark)
+    columns_of = (front.batch_sizes, front.learning_rates, front.updates, front.samples)
+    rows = [(int(batch), *rest) for batch, *rest in zip(*(column.tolist() for column in columns_of), strict=True)]
+    notes = [critical_line(front)]
+    if front.beyond:
+        notes.append(f"fewer than half of the runs reach it at batch {', '.join(map(str, front.beyond))}")
+    title = f"{name_of(part)}: median updates and samples until the curve reaches {part.scored.marks[mark]:g}"
+    return [Table(title, ("batch", "learning rate", "updates", "samples"), tuple(rows), tuple(notes))]
+
+
+def critical_line(front: Front) -> str:
+    """Returns the critical batch size in words."""
+    if front.fit is None:
+        return f"critical batch size: not identifiable, {front.reason}"
+    low, high = f"{front.fit.low:.0f}" if front.fit.low > 0 else "?", front.fit.high
+    ends = f"[{low}, {f'{high:.0f}' if math.isfinite(high) else '?'}]"
+    return f"critical batch size: {front.fit.critical:.0f} {ends}; beyond it a larger batch saves few updates"
+
+
+def _power_law_tables(part: Part, metric: str) -> list[Table]:
+    """Returns how the best batch size follows the replay ratio, where that is an axis."""
+    if not METRICS[metric].higher_is_better:
+        return []
+    tables = []
+    for fixed, law in part.scored.power_laws(metric):
+        rows = [
+            (ratio, int(batch), "at the edge" if edge else None)
+            for ratio, batch, edge in zip(law.ratios.tolist(), law.best.tolist(), law.at_edge.tolist(), strict=True)
+        ]
+        if law.exponent is None or law.low is None or law.high is None:
+            note = f"power law: not identifiable, {law.reason}"
+        else:
+            note = f"best batch ~ replay ratio to the power {shown(Interval(law.exponent, law.low, law.high))}"
+        design = "".join(f", {axis} {value}" for axis, value in fixed.items())
+        title = f"{part.scored.task.env_id}{design}: best batch size by replay ratio"
+        tables.append(Table(title, ("updates per env step", "best batch", ""), tuple(rows), (note,)))
+    return tables
 
 
 def _stability_table(part: Part, arms: dict[tuple[int, float], ScoredArm]) -> Table:

@@ -12,6 +12,7 @@ from analysis.folders import config, plan, write
 from rlbatch.analysis.collect import grid
 from rlbatch.analysis.comparison import Comparison, compare
 from rlbatch.analysis.metrics import ACROSS, METRICS
+from rlbatch.config import RunConfig
 from rlbatch.results import write_json
 from rlbatch.wallclock import kind_of
 
@@ -163,8 +164,9 @@ def test_scores_that_runs_record_themselves_are_the_same(tmp_path: Path) -> None
     assert told == {name: pytest.approx(final[name]) for name in told}
 
 
-def test_the_front_of_folders_has_the_critical_batch_with_which_they_were_made(tmp_path: Path) -> None:
-    critical, least, steps = 100.0, 400.0, 4000
+def write_front(root: Path, critical: float, least: float) -> list[RunConfig]:
+    """Writes runs that arrive at the threshold after as many updates as a hyperbola has it; returns their configs."""
+    configs, steps = [], 4000
     for size, factor in ((8, 1), (32, 4), (64, 8), (128, 16), (256, 32)):
         for rate, slower in ((1e-3, 1.0), (1e-2, 2.0)):
             for seed in (0, 1):
@@ -173,7 +175,14 @@ def test_the_front_of_folders_has_the_critical_batch_with_which_they_were_made(t
                     total_timesteps=steps, n_evaluations=40, learning_starts=0,
                 )  # fmt: skip
                 arrives = least * slower * (1 + size / critical)
-                write(tmp_path, own, [500.0 if point >= arrives else 20.0 for point in grid(own)])
+                write(root, own, [500.0 if point >= arrives else 20.0 for point in grid(own)])
+                configs.append(own)
+    return configs
+
+
+def test_the_front_of_folders_has_the_critical_batch_with_which_they_were_made(tmp_path: Path) -> None:
+    critical, least = 100.0, 400.0
+    write_front(tmp_path, critical, least)
     (scored,) = compare([tmp_path]).tasks
     (part,) = scored.task.slices
     front = scored.front(part, "threshold")

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from analysis.folders import config, plan, write
 from analysis.test_answer import LEVELS, answered, fill
+from analysis.test_comparison import write_front
 
 from rlbatch.analysis.answer import Answer
 from rlbatch.analysis.figures import Figure, figures_of
 from rlbatch.analysis.plots import ORDERED, colours_of, save
+from rlbatch.analysis.recommend import recommend
 from rlbatch.analysis.report import page
+from rlbatch.analysis.tables import tables_of
 from rlbatch.cli import main
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
@@ -71,6 +74,7 @@ def test_the_figures_are_those_of_every_environment_axis_and_rate(known: Answer)
         assert f"{env}-response" in names
         assert {f"{env}-curves-{axis}" for axis in ("steps", "updates", "samples")} <= set(names)
     assert "cartpole-v1-rates" in names
+    assert "cartpole-v1-stability" in names
     assert "acrobot-v1-rates" not in names
 
 
@@ -97,6 +101,37 @@ def test_curves_are_logarithmic_where_budgets_differ(known: Answer) -> None:
     assert all((series.x > 0).all() for series in samples.series)
     ends = {series.batch_size: series.x[-1] for series in samples.series}
     assert ends[128] == 2 * ends[64] == 8 * ends[16]
+
+
+def test_the_front_is_told_in_a_figure_a_table_and_a_sentence(tmp_path: Path) -> None:
+    found = answered(tmp_path, write_front(tmp_path, 100.0, 400.0))
+    drawn = next(one for one in figures_of(found) if one.name.endswith("-front"))
+    measured, fitted = drawn.series
+    assert (drawn.log_x, drawn.log_y, fitted.name) == (True, True, "hyperbola")
+    table = next(one for one in tables_of(found) if "median updates and samples" in one.title)
+    assert [row[2:] for row in table.rows] == list(zip(measured.y.tolist(), measured.x.tolist(), strict=True))
+    line = next(note for note in table.notes if note.startswith("critical batch size"))
+    assert line in drawn.about
+    critical = float(line.split(":")[1].split("[")[0])
+    assert critical == pytest.approx(100.0, rel=0.15)
+    (said,) = recommend(found)
+    assert line.capitalize() + "." in said.sentences
+    # on the hyperbola, twice the least updates and samples at the critical batch
+    least = fitted.y.min() / (1 + critical / 256)
+    assert np.interp(critical, fitted.x / fitted.y, fitted.y) == pytest.approx(2 * least, rel=0.05)
+
+
+def test_where_the_design_cannot_tell_the_critical_batch_that_is_said(known: Answer) -> None:
+    notes = [note for table in tables_of(known) for note in table.notes]
+    assert any(note.startswith("critical batch size: not identifiable, ") for note in notes)
+
+
+def test_the_best_batch_by_replay_ratio_is_a_table_where_that_is_an_axis(tmp_path: Path) -> None:
+    configs = [one for ratio in (1, 2, 4) for one in fill(tmp_path, LEVELS, seeds=3, gradient_steps=ratio)]
+    table = next(one for one in tables_of(answered(tmp_path, configs)) if "by replay ratio" in one.title)
+    assert [row[0] for row in table.rows] == [1.0, 2.0, 4.0]
+    assert {row[1] for row in table.rows} <= {64, 128}
+    assert table.notes[0].startswith(("power law: not identifiable", "best batch ~"))
 
 
 def test_colours_follow_the_order_of_the_batch_sizes(known: Answer) -> None:

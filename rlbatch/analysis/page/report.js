@@ -15,7 +15,7 @@
     { x: [...one.x, ...[...one.x].reverse()], y: [...one.high, ...[...one.low].reverse()], fill: "toself",
       fillcolor: alpha(one.colour, 0.15), line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false,
       legendgroup: one.name },
-    { x: one.x, y: one.y, name: one.name, mode: "lines", legendgroup: one.name,
+    { x: one.x, y: one.y, name: one.name, mode: one.x.length > 12 ? "lines" : "lines+markers", legendgroup: one.name,
       line: { color: one.colour, dash: dashes[i % dashes.length], width: 2 } },
   ]);
 
@@ -51,7 +51,7 @@
     const x = figure.kind === "heat" ? { ...axis, title: { text: figure.x }, type: "category" }
       : { ...axis, title: { text: figure.x }, type: figure.log ? "log" : "linear" };
     if (figure.kind === "dots") { x.tickvals = ticks; x.ticktext = ticks.map(String); }
-    return { xaxis: x, yaxis: { ...axis, title: { text: figure.y }, type: figure.kind === "heat" ? "category" : "linear" },
+    return { xaxis: x, yaxis: { ...axis, title: { text: figure.y }, type: figure.kind === "heat" ? "category" : figure.logY ? "log" : "linear" },
       margin: { t: 20, r: 10, b: 50, l: 60 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: ink }, legend: { orientation: "h", y: 1.12 }, hovermode: "closest" };
   };
