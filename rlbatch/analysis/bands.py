@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlbatch.analysis.intervals import mean_of
 from rlbatch.config import RunConfig, from_dict
 from rlbatch.curves import Floats
 from rlbatch.errors import InputError
 from rlbatch.hparams import Settings, settings_of
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
 from rlbatch.rows import grid_points
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -126,12 +125,10 @@ def _heights(curve: Curve, steps: Sequence[int], low: float) -> list[float]:
 
 def _half_width(heights: Floats) -> float:
     """Returns half the width of the t interval of a mean; NaN with fewer than two numbers."""
-    from scipy.special import stdtrit  # scipy.stats takes longer to load
-
     if len(heights) < 2:
         return math.nan
-    quantile = float(stdtrit(len(heights) - 1, (1 + CONFIDENCE) / 2))
-    return quantile * float(heights.std(ddof=1)) / math.sqrt(len(heights))
+    interval = mean_of(heights).interval()
+    return interval.high - interval.estimate
 
 
 def _to_the_end(samples: dict[int, int], config: RunConfig) -> dict[int, int]:

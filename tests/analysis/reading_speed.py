@@ -1,4 +1,4 @@
-"""How long does it take to read and score many runs? Makes finished run folders, and compares them.
+"""How long does it take to read, score and compare many runs? Makes finished run folders, and has commands read them.
 
     python tests/analysis/reading_speed.py --runs 1000
 
@@ -32,10 +32,14 @@ from rlbatch.rows import EVAL_TAGS, TRAIN_TAGS, Ending, Row, grid_points
 BATCHES, RATES = (16, 32, 64, 128, 256), (3.0e-4, 1.0e-3)
 STEPS = 50_000
 READ = "import sys, pathlib, rlbatch.analysis.{0} as m; m.{1}([pathlib.Path(sys.argv[1])])"
+COMMAND = "import sys; from rlbatch.cli.main import run; sys.exit(run(['{0}', sys.argv[1]]))"
 STAGES = {
     "imports alone": "import rlbatch.analysis.comparison, scipy.optimize",
     "reading": READ.format("collect", "collect"),
     "reading and scoring": READ.format("comparison", "compare"),
+    "rlbatch compare": COMMAND.format("compare"),
+    "rlbatch recommend": COMMAND.format("recommend"),
+    "rlbatch report": COMMAND.format("report"),
 }
 
 
@@ -87,7 +91,7 @@ def fill(root: Path, runs: int) -> int:
 def measure(command: list[str]) -> tuple[float, float]:
     """Returns how long a process takes, and the seconds that processors spent on it."""
     began, spent = time.perf_counter(), _spent()
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began, _spent() - spent
 
 
