@@ -14,14 +14,16 @@ from typing import Any
 
 from rlbatch.analysis import best, trend
 from rlbatch.analysis.across import Aggregates, aggregates
-from rlbatch.analysis.arms import Slice
+from rlbatch.analysis.arms import Slice, design_words
 from rlbatch.analysis.best import Comparison as Against
 from rlbatch.analysis.best import Standing
-from rlbatch.analysis.comparison import Comparison, ScoredTask
+from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.questions import Kind, Way, ways_of
+from rlbatch.analysis.questions import Kind, Way, by_seed, ways_of
+from rlbatch.analysis.scales import SHARES, THRESHOLD
+from rlbatch.analysis.seed_effect import seed_correlation
 from rlbatch.analysis.seeds import more_seeds
 from rlbatch.analysis.trend import Hump, Pooled
 from rlbatch.errors import InputError, nearest
@@ -75,6 +77,7 @@ class Part:
         ways: in which ways; the first is the one that conclusions rest on.
         verdicts: kind of each way -> what is said.
         scaled: whether the scores are on the environment's scale; else they are returns, and delta has no meaning.
+        seed_correlation: of the scores of one seed at different batch sizes; None where too few seeds tell.
     """
 
     scored: ScoredTask
@@ -83,6 +86,23 @@ class Part:
     ways: tuple[Way, ...]
     verdicts: Mapping[Kind, Verdicts]
     scaled: bool
+    seed_correlation: float | None
+
+    @property
+    def name(self) -> str:
+        """The environment, with the settings that tell this design from others."""
+        return self.scored.task.env_id + design_words(self.slice.fixed)
+
+    @property
+    def mark(self) -> str | None:
+        """The mark that matters: the environment's threshold, else three quarters of the range."""
+        return next((mark for mark in (THRESHOLD, f"{SHARES[2]:.0%}") if mark in self.scored.marks), None)
+
+    @property
+    def cells(self) -> dict[tuple[int, float], ScoredArm]:
+        """(batch size, learning rate before the rule) -> arm, for those of which runs count, in ascending order."""
+        arms = self.scored.arms
+        return {cell: arms[arm.path] for cell, arm in sorted(self.slice.cells.items()) if arm.path in arms}
 
 
 @dataclass(frozen=True)
@@ -160,7 +180,8 @@ def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: 
     ways = ways_of(scored, one, metric, reference)
     scaled = scored.scale.range is not None
     verdicts = {way.kind: _verdicts(way.samples, delta if scaled else None, _reference(reference, way)) for way in ways}
-    return Part(scored, one, metric, ways, verdicts, scaled)
+    alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
+    return Part(scored, one, metric, ways, verdicts, scaled, alike)
 
 
 def _reference(declared: Mapping[str, Any], way: Way) -> int | None:

@@ -24,6 +24,8 @@ UNFINISHED = ("planned", "partial", "running")
 
 _FIRST = ("batch_size", "learning_rate", "match", "lr_rule", "replay_ratio")
 """Settings that are looked at first; others that follow from them are no axes of their own."""
+_TOGETHER = ("batch_size", "learning_rate")
+"""Axes of the arms that are compared with each other."""
 _NEVER = ("env_id", "env_kwargs", "seed")
 _MEMORY = ("algo", "net_arch", "buffer_size", "n_envs", "engine")
 """Settings besides the batch size that decide what memory a run needs."""
@@ -78,7 +80,7 @@ class Arm:
 
 
 class Slice(NamedTuple):
-    """Arms of one environment between which only batch size and learning rate differ.
+    """Arms of one environment that are compared: between them only batch size and learning rate differ.
 
     Attributes:
         fixed: axis -> value, for every other axis.
@@ -109,6 +111,7 @@ class Task:
         arms: all of them.
         axes: settings that vary and do not follow from those before them; `learning_rate` is the one before the rule.
         following: settings that vary because an axis does, such as `train_freq` under match: samples.
+        group: the axis that is looked at first, and the learning rates too only one at a time, if that is it; or None.
     """
 
     env_id: str
@@ -116,24 +119,33 @@ class Task:
     arms: tuple[Arm, ...]
     axes: tuple[str, ...]
     following: tuple[str, ...]
+    group: str | None = None
 
     @functools.cached_property
     def slices(self) -> tuple[Slice, ...]:
-        """Its arms, apart by every axis but batch size and learning rate; an arm that two designs share is in both.
+        """Its arms, apart by the group and every axis but batch size and learning rate.
 
-        Arms of which no run was begun are in none: their settings are not known.
+        An arm that two designs share is in both. Arms of which no run was begun are in none: their settings are not
+        known.
         """
+        first = [axis for axis in self.axes if axis == self.group]
+        apart = first + [axis for axis in self.axes if axis not in (*first, *_TOGETHER)]
         found: dict[str, tuple[dict[str, Any], dict[tuple[int, float], Arm]]] = {}
         for arm in self.arms:
             for view in _views(arm):
-                fixed = {axis: view[axis] for axis in self.axes if axis not in _FIRST[:2]}
-                _, cells = found.setdefault(json.dumps(fixed, sort_keys=True), (fixed, {}))
+                fixed = {axis: view[axis] for axis in apart}
+                _, cells = found.setdefault(json.dumps(fixed), (fixed, {}))
                 cells[view["batch_size"], view["learning_rate"]] = arm
-        return tuple(Slice(*found[key]) for key in sorted(found))
+        return tuple(Slice(*one) for one in sorted(found.values(), key=lambda one: _in_order(one[0].values())))
 
 
-def tasks_of(runs: Iterable[Run]) -> tuple[Task, ...]:
-    """Returns the environments of the planned runs, in the order of their ids, with their arms."""
+def tasks_of(runs: Iterable[Run], group: str | None = None) -> tuple[Task, ...]:
+    """Returns the environments of the planned runs, in the order of their ids, with their arms.
+
+    Args:
+        runs: the planned ones.
+        group: see `Task`.
+    """
     arms = _arms(runs)
     known = {arm.env_id: arm.config.env_kwargs for arm in reversed(arms) if arm.config is not None}
     groups: dict[tuple[str, str], list[Arm]] = {}
@@ -141,7 +153,12 @@ def tasks_of(runs: Iterable[Run]) -> tuple[Task, ...]:
         kwargs = known.get(arm.env_id, {}) if arm.config is None else arm.config.env_kwargs
         groups.setdefault((arm.env_id, json.dumps(kwargs, sort_keys=True)), []).append(arm)
     ordered = sorted(groups, key=lambda group: (group[0], len(group[1]), group[1]))
-    return tuple(_task(env_id, json.loads(kwargs), groups[env_id, kwargs]) for env_id, kwargs in ordered)
+    return tuple(_task(env_id, json.loads(kwargs), groups[env_id, kwargs], group) for env_id, kwargs in ordered)
+
+
+def design_words(fixed: Mapping[str, Any]) -> str:
+    """Returns what tells a slice from others, to be put after the environment: `, match samples`."""
+    return "".join(f", {axis} {value}" for axis, value in fixed.items())
 
 
 def rate_before_rule(learning_rate: float, labels: Labels, batch_size: int) -> float:
@@ -150,27 +167,29 @@ def rate_before_rule(learning_rate: float, labels: Labels, batch_size: int) -> f
     return float(f"{learning_rate / factor ** _POWER[labels['lr_rule']]:.10g}")
 
 
-def _task(env_id: str, env_kwargs: Mapping[str, Any], arms: Sequence[Arm]) -> Task:
+def _task(env_id: str, env_kwargs: Mapping[str, Any], arms: Sequence[Arm], group: str | None) -> Task:
     axes, following = _axes([view for arm in arms for view in _views(arm)])
     ordered = sorted(arms, key=lambda arm: (arm.batch_size, arm.learning_rate, arm.path))
-    return Task(env_id, env_kwargs, tuple(ordered), axes, following)
+    return Task(env_id, env_kwargs, tuple(ordered), axes, following, group)
 
 
 def _arms(runs: Iterable[Run]) -> list[Arm]:
     """Returns the arms of the planned runs, in the order of their paths."""
     ordered = sorted(runs, key=lambda run: (run.arm, run.seed))
-    too_large = _too_large(ordered)
-    return [_arm(path, list(group), too_large) for path, group in itertools.groupby(ordered, lambda run: run.arm)]
+    diverged = too_large((run.config, run.status) for run in ordered if run.config is not None)
+    return [_arm(path, list(group), diverged) for path, group in itertools.groupby(ordered, lambda run: run.arm)]
 
 
-def _arm(path: str, runs: Sequence[Run], too_large: set[str]) -> Arm:
+def _arm(path: str, runs: Sequence[Run], lacking: set[str]) -> Arm:
+    """Returns an arm; `lacking` are the ids of the runs that want of memory for the batch counts as diverged."""
     facts = facts_of(runs[0].path)
     config = next((run.config for run in runs if run.config is not None), None)
     labels: list[Labels] = []
     for run in runs:
         labels += [one for one in run.labels if one not in labels]
-    diverged = [run for run in runs if run.status == "diverged" or run.path in too_large]
-    missing = [run for run in runs if run.status in MISSING and run.path not in too_large]
+    lost = {run.path for run in runs if lacking and run.config is not None and run.config.run_id in lacking}
+    diverged = [run for run in runs if run.status == "diverged" or run.path in lost]
+    missing = [run for run in runs if run.status in MISSING and run.path not in lost]
     return Arm(
         path=path,
         env_id=facts.env_id if config is None else config.env_id,
@@ -186,19 +205,21 @@ def _arm(path: str, runs: Sequence[Run], too_large: set[str]) -> Arm:
     )
 
 
-def _too_large(runs: Iterable[Run]) -> set[str]:
-    """Returns the paths of the runs that lacked memory because of their batch size."""
+def too_large(runs: Iterable[tuple[RunConfig, str | None]]) -> set[str]:
+    """Returns the ids of the runs that lacked memory because of their batch size.
+
+    Args:
+        runs: settings and outcome of each.
+    """
     fitted: dict[tuple[Any, ...], set[int]] = {}
-    lacked: list[tuple[tuple[Any, ...], int, str]] = []
-    for run in runs:
-        if run.config is None:
-            continue
-        kind = (run.config.env_id, str(run.config.env_kwargs), *(getattr(run.config, name) for name in _MEMORY))
-        if run.status in ("ok", "diverged"):
-            fitted.setdefault(kind, set()).add(run.config.batch_size)
-        elif run.status == "out_of_memory":
-            lacked.append((kind, run.config.batch_size, run.path))
-    return {path for kind, batch, path in lacked if fitted.get(kind) and max(fitted[kind]) < batch}
+    lacked: list[tuple[tuple[Any, ...], RunConfig]] = []
+    for config, outcome in runs:
+        kind = (config.env_id, str(config.env_kwargs), *(getattr(config, name) for name in _MEMORY))
+        if outcome in ("ok", "diverged"):
+            fitted.setdefault(kind, set()).add(config.batch_size)
+        elif outcome == "out_of_memory":
+            lacked.append((kind, config))
+    return {config.run_id for kind, config in lacked if fitted.get(kind) and max(fitted[kind]) < config.batch_size}
 
 
 def _views(arm: Arm) -> list[dict[str, Any]]:
@@ -208,6 +229,13 @@ def _views(arm: Arm) -> list[dict[str, Any]]:
     settings = {name: value for name, value in identity(arm.config).items() if name not in _NEVER}
     rates = [rate_before_rule(arm.learning_rate, labels, arm.batch_size) for labels in arm.labels]
     return [settings | dict(labels) | {"learning_rate": rate} for labels, rate in zip(arm.labels, rates, strict=True)]
+
+
+def _in_order(values: Iterable[Any]) -> list[tuple[bool, float, str]]:
+    """Returns what settings are sorted by: numbers as such, anything else by its text."""
+    numbers = [isinstance(value, int | float) for value in values]
+    pairs = zip(numbers, values, strict=True)
+    return [(not is_number, float(value) if is_number else 0.0, json.dumps(value)) for is_number, value in pairs]
 
 
 def _axes(views: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """How high is the learning curve of an arm? The mean over its seeds at each evaluation, with an interval.
 
 A diverged run counts from then on with the lowest return there is. A run that is not finished counts as far as it is.
-Runs that failed (env_error, out_of_memory, hung, crashed) are missing: they say nothing about the arm.
+Runs that failed (env_error, hung, crashed) are missing: they say nothing about the arm. A run that lacked memory counts
+as diverged where its batch size was the cause, and is missing otherwise.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rlbatch.analysis.arms import too_large
 from rlbatch.analysis.intervals import mean_of
 from rlbatch.config import RunConfig, from_dict
 from rlbatch.curves import Floats
@@ -82,6 +84,15 @@ def read_curve(run: RunFolder) -> Curve:
         raise InputError(str(run.metrics_path), "has an evaluation that is not made of numbers")
     outcome = None if result is None else str(result["outcome"])
     return Curve(config, settings_of(config, record.get("origins")), outcome, points)
+
+
+def judged(curves: Iterable[Curve]) -> list[Curve]:
+    """Returns the curves, those that lacked memory for their batch size as diverged (see `arms.too_large`)."""
+    found = list(curves)
+    lacking = too_large((curve.config, curve.outcome) for curve in found)
+    if not lacking:
+        return found
+    return [replace(curve, outcome="diverged") if curve.config.run_id in lacking else curve for curve in found]
 
 
 def lowest(curves: Iterable[Curve], reference: float | None) -> float:

@@ -142,6 +142,20 @@ def indifference_set(standings: Mapping[Arm, Standing]) -> list[Arm]:
     return [arm for arm, standing in standings.items() if standing.verdict == "equivalent"]
 
 
+def not_worse(arms: Mapping[Arm, Estimate], *, confidence: float = CONFIDENCE) -> list[Arm]:
+    """Returns the arms that are not shown to be worse than the best, by how small a difference whatsoever.
+
+    Args:
+        arms: name -> mean score, higher is better.
+        confidence: of all bounds together.
+    """
+    if len(arms) < 2:
+        return list(arms)
+    means = np.array([mean.value for mean in arms.values()])
+    _, high = _bounds(means, *_errors(arms), confidence)
+    return [arm for arm, bound in zip(arms, high, strict=True) if bound >= 0]
+
+
 def selection_frequency(
     arms: Mapping[Arm, ArrayLike], seed: int | np.random.Generator, *, resamples: int = 10_000
 ) -> dict[Arm, float]:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlbatch import hparams
-from rlbatch.analysis.bands import Curve, read_curve
+from rlbatch.analysis.bands import Curve, judged, read_curve
 from rlbatch.analysis.charts import Content, contents
 from rlbatch.errors import RefusedError, RlbatchError
 from rlbatch.events import EventFile, new_name
@@ -84,6 +84,7 @@ class Board:
         if unreadable:
             many = f"{len(unreadable)} runs" if len(unreadable) > 1 else "1 run"
             notes.append(f"{experiment.path}: {many} cannot be read: {unreadable[0]}")
+        found = judged(found)
         missing = Counter(curve.outcome for curve in found if not curve.counts)
         if missing:
             told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(missing.items()))

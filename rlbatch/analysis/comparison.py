@@ -164,26 +164,39 @@ class Comparison:
 
 
 def compare(
-    folders: Sequence[Path], *, threshold: float | None = None, where: Mapping[str, Any] | None = None
+    found: Collected | Sequence[Path],
+    *,
+    threshold: float | None = None,
+    where: Mapping[str, Any] | None = None,
+    group: str | None = None,
 ) -> Comparison:
-    """Reads and scores the runs of one or several folders.
+    """Scores the runs of one or several folders.
 
     Args:
-        folders: of experiments, or parts of them.
+        found: the runs, or the folders of experiments or parts of them, from which they are read.
         threshold: return that is the mark "threshold" in every environment, instead of its own.
         where: setting or label -> value: only runs that have all of these are compared.
+        group: setting that varies: only runs that agree in it are compared with each other. By default those are the
+            runs that agree in everything but batch size and learning rate.
 
     Raises:
-        InputError, RefusedError: like `collect`; or no run has these settings.
+        InputError, RefusedError: like `collect`; or no run has these settings, or the group does not vary.
     """
-    collected = collect(folders)
+    collected = found if isinstance(found, Collected) else collect(found)
     if where:
         chosen = tuple(run for run in collected.runs if _has(run, where))
         if not chosen:
             asked = ", ".join(f"{name}={value}" for name, value in where.items())
             raise InputError("--where", f"no run has {asked}", _known(collected, next(iter(where))))
         collected = collected._replace(runs=chosen)
-    return Comparison(collected, tuple(_scored(task, collected, threshold) for task in tasks_of(collected.runs)))
+    tasks = tasks_of(collected.runs, group)
+    axes = list(dict.fromkeys(axis for task in tasks for axis in task.axes))
+    if group is not None and (group not in axes or group == "batch_size"):
+        others = [axis for axis in axes if axis != "batch_size"]
+        why = "is what is compared" if group == "batch_size" else "does not vary"
+        hint = nearest(group, others) or f"what varies: {', '.join(others) or 'nothing else'}"
+        raise InputError("--group", f"{group} {why}", hint)
+    return Comparison(collected, tuple(_scored(task, collected, threshold) for task in tasks))
 
 
 def _has(run: Run, where: Mapping[str, Any]) -> bool:

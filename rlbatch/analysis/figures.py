@@ -15,11 +15,12 @@ from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import AXES
+from rlbatch.analysis.effort_tables import critical_line
 from rlbatch.analysis.intervals import Floats, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.profiles import performance_profile
 from rlbatch.analysis.questions import Way
-from rlbatch.analysis.tables import Cell, Table, critical_line, mark_of, name_of
+from rlbatch.analysis.table import Cell, Table
 
 Kind = Literal["lines", "dots", "heat"]
 
@@ -106,7 +107,7 @@ def response(part: Part, metric: str) -> Figure:
     about = "A point is the mean over seeds, with its 95 % interval; each dot is one seed: " + part.ways[0].words + "."
     return Figure(
         f"{_file(part)}-response",
-        f"{name_of(part)}: {METRICS[metric].about}, by batch size",
+        f"{part.name}: {METRICS[metric].about}, by batch size",
         "dots",
         "batch size",
         f"{metric} ({unit})",
@@ -130,7 +131,7 @@ def learning_curves(part: Part, axis: str) -> Figure:
         about += " The arms have different budgets on this axis: compare the amount to a height, not areas."
     return Figure(
         f"{_file(part)}-curves-{axis}",
-        f"{name_of(part)}: learning curves on {AXES[axis]}",
+        f"{part.name}: learning curves on {AXES[axis]}",
         "lines",
         AXES[axis],
         "return",
@@ -192,7 +193,7 @@ def _heat(part: Part, metric: str) -> list[Figure]:
     return [
         Figure(
             f"{_file(part)}-rates",
-            f"{name_of(part)}: mean score by batch size and learning rate",
+            f"{part.name}: mean score by batch size and learning rate",
             "heat",
             "batch size",
             "learning rate",
@@ -219,7 +220,7 @@ def _steadiness(part: Part) -> list[Figure]:
     return [
         Figure(
             f"{_file(part)}-stability",
-            f"{name_of(part)}: falls and unrest of the return, by batch size",
+            f"{part.name}: falls and unrest of the return, by batch size",
             "dots",
             "batch size",
             "part of the range",
@@ -233,7 +234,7 @@ def _steadiness(part: Part) -> list[Figure]:
 
 def _front(part: Part) -> list[Figure]:
     """Returns updates against samples to the mark, one point per batch size, with the fitted hyperbola."""
-    mark = mark_of(part)
+    mark = part.mark
     if mark is None:
         return []
     front = part.scored.front(part.slice, mark)
@@ -249,7 +250,7 @@ def _front(part: Part) -> list[Figure]:
     return [
         Figure(
             f"{_file(part)}-front",
-            f"{name_of(part)}: updates and samples until the curve reaches {part.scored.marks[mark]:g}",
+            f"{part.name}: updates and samples until the curve reaches {part.scored.marks[mark]:g}",
             "lines",
             "samples",
             "updates",
@@ -312,4 +313,4 @@ def _known(value: float) -> float | None:
 
 def _file(part: Part) -> str:
     """Returns a file's name for an environment and design."""
-    return "".join(c if c.isalnum() else "-" for c in name_of(part).lower()).strip("-")
+    return "".join(c if c.isalnum() else "-" for c in part.name.lower()).strip("-")

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rlbatch.analysis.arms import UNFINISHED
 from rlbatch.analysis.collect import Run
 
 FILE = "looks.jsonl"
@@ -22,6 +23,8 @@ FILE = "looks.jsonl"
 def note_look(experiment: Path, runs: Iterable[Run]) -> int:
     """Returns at how many states of an unfinished experiment somebody looked, this one included, and keeps it.
 
+    All of its runs tell the state, whichever of them are compared; once all are finished a look is none.
+
     A line is one append, so that two commands at a time lose none. Where the folder cannot be written to, this look is
     counted but not kept.
 
@@ -29,6 +32,9 @@ def note_look(experiment: Path, runs: Iterable[Run]) -> int:
         experiment: its folder.
         runs: all that it plans, as they stand.
     """
+    runs = list(runs)
+    if not any(run.status in UNFINISHED for run in runs):
+        return looks_at(experiment)
     states = sorted((run.path, run.status, len(run.returns)) for run in runs)
     state = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]
     seen = _states(experiment / FILE)

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from rlbatch.analysis.answer import Answer, Part, Together
+from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.questions import good_rates
 from rlbatch.analysis.recommend import Recommendation
+from rlbatch.analysis.steadiness import steadiness_of
+
+_ON_A_SCALE = ("score", "difference")
+"""Kinds of metrics that have a value on the environment's scale."""
 
 
 def plain(found: Answer) -> dict[str, Any]:
@@ -25,7 +31,7 @@ def plain(found: Answer) -> dict[str, Any]:
         "complete": comparison.complete,
         "missing": [{"run": run.path, "status": run.status, "reason": run.reason} for run in comparison.missing],
         "unfinished": [{"run": run.path, "status": run.status} for run in comparison.unfinished],
-        "parts": [_part(part) for part in found.parts],
+        "parts": [_part(part, found.delta) for part in found.parts],
         "together": [_together(both) for both in found.together],
     }
 
@@ -35,19 +41,19 @@ def plain_recommendations(found: Sequence[Recommendation], together: Sequence[st
     return {"recommendations": [jsonable(one) for one in found], "together": list(together)}
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: Part, delta: float) -> dict[str, Any]:
     scored = part.scored
     arms = [
         {
             "batch_size": batch,
             "learning_rate": rate,
-            "path": arm.path,
-            "seeds": scored.arms[arm.path].curves.seeds,
-            "values": scored.arms[arm.path].values,
-            "across": scored.arms[arm.path].across,
+            "path": arm.arm.path,
+            "seeds": arm.curves.seeds,
+            "values": arm.values,
+            "normalised": {name: arm.normalised(name) for name in arm.values if METRICS[name].kind in _ON_A_SCALE},
+            "across": arm.across,
         }
-        for (batch, rate), arm in sorted(part.slice.cells.items())
-        if arm.path in scored.arms
+        for (batch, rate), arm in part.cells.items()
     ]
     ways = [
         {
@@ -68,6 +74,9 @@ def _part(part: Part) -> dict[str, Any]:
             "marks": scored.marks,
             "scaled": part.scaled,
             "ways": ways,
+            "seed_correlation": part.seed_correlation,
+            "good_rates": good_rates(part.cells, part.metric, delta) if part.scaled else {},
+            "steadiness": {one.metric: one.standings for one in steadiness_of(part, delta)},
             "arms": arms,
         }
     )

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from rlbatch.analysis import rates
 from rlbatch.analysis.arms import Slice
 from rlbatch.analysis.comparison import ScoredArm, ScoredTask
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.rates import Averaged, Grid, Tuned
+from rlbatch.analysis.rates import Averaged, Band, Grid, Tuned
 
 Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
 
@@ -72,6 +74,43 @@ def values_of(arm: ScoredArm, metric: str) -> Floats:
     return values if METRICS[metric].higher_is_better else -values
 
 
+def good_rates(cells: Mapping[tuple[int, float], ScoredArm], metric: str, delta: float) -> dict[int, Band]:
+    """Returns batch size -> the learning rates that are nearly as good as its best, where several were tried.
+
+    Args:
+        cells: (batch size, learning rate before the rule) -> arm.
+        metric: of a run.
+        delta: largest difference that does not matter, in the unit of `values_of`.
+    """
+    grid = _grid(cells, metric)
+    return {int(batch): rates.good_band(scores, delta) for batch, scores in grid.items() if len(scores) > 1}
+
+
+def same_runs(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[int, Floats]:
+    """Returns batch size -> (n,) another metric of the very runs that a way compares, as `values_of` has it.
+
+    So where each batch size has its own best rate, it is the rate that the way's own metric chose on other seeds. Empty
+    where scores are averages over several runs.
+
+    Args:
+        way: from `ways_of`.
+        cells: (batch size, learning rate before the rule) -> arm, of its slice.
+        metric: of a run.
+    """
+    if not way.tuned:
+        return {batch: values_of(arm, metric) for batch, arm in way.arms.items()}
+    found = {}
+    for batch, tuned in way.tuned.items():
+        known = {rate: by_seed(cells[batch, rate], metric) for rate in set(tuned.chosen)}
+        found[batch] = np.array([known[rate][seed] for rate, seed in tuned.runs])
+    return found
+
+
+def by_seed(arm: ScoredArm, metric: str) -> dict[int, float]:
+    """Returns seed -> a metric of an arm's runs, as `values_of` has it."""
+    return dict(zip(arm.curves.seeds.tolist(), values_of(arm, metric).tolist(), strict=True))
+
+
 def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Way:
     arms = {batch: arm for (batch, _), arm in sorted(cells.items())}
     given = sorted({rate for _, rate in cells})
@@ -123,8 +162,7 @@ def _averaged(grid: Grid) -> Way | None:
 def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[float, dict[float, dict[int, float]]]:
     grid: dict[float, dict[float, dict[int, float]]] = {}
     for (batch, rate), arm in sorted(cells.items()):
-        scores = dict(zip(arm.curves.seeds.tolist(), values_of(arm, metric).tolist(), strict=True))
-        grid.setdefault(batch, {})[rate] = scores
+        grid.setdefault(batch, {})[rate] = by_seed(arm, metric)
     return grid
 
 

@@ -33,12 +33,14 @@ class Tuned(NamedTuple):
 
     Attributes:
         scores: (n,) each seed's at the rate that the other half of the seeds chose, in the order of the seeds.
+        runs: (rate, seed) of each of these scores.
         chosen: the rates that the first and the second half chose.
         best: the rate with the highest mean over all seeds.
         at_edge: one of these rates is the lowest or the highest tried, so a better one may lie beyond.
     """
 
     scores: Floats
+    runs: tuple[tuple[float, int], ...]
     chosen: tuple[float, float]
     best: float
     at_edge: bool
@@ -141,11 +143,12 @@ def good_band(scores: Scores, delta: float) -> Band:
 def _tuned(batch: float, scores: Scores, halves: tuple[set[int], set[int]]) -> Tuned:
     parts = [{rate: {s: arm[s] for s in arm if s in half} for rate, arm in scores.items()} for half in halves]
     chosen = tuple(_best(part, batch) for part in parts)
-    crossed = {**parts[1][chosen[0]], **parts[0][chosen[1]]}
+    rate_of = {**dict.fromkeys(parts[1][chosen[0]], chosen[0]), **dict.fromkeys(parts[0][chosen[1]], chosen[1])}
+    runs = tuple((rate_of[seed], seed) for seed in sorted(rate_of))
+    crossed = sample_of([scores[rate][seed] for rate, seed in runs])
     best = _best(scores, batch)
     ends = {min(scores), max(scores)}
-    ordered = sample_of([crossed[seed] for seed in sorted(crossed)])
-    return Tuned(ordered, (chosen[0], chosen[1]), best, not ends.isdisjoint({*chosen, best}))
+    return Tuned(crossed, runs, (chosen[0], chosen[1]), best, not ends.isdisjoint({*chosen, best}))
 
 
 def _best(scores: Scores, batch: float) -> float:

@@ -15,12 +15,14 @@ import numpy as np
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
 from rlbatch.analysis.answer import Answer, Part, Verdicts
+from rlbatch.analysis.best import not_worse
 from rlbatch.analysis.comparison import ScoredArm
-from rlbatch.analysis.intervals import MIN_SEEDS, Floats, Interval, difference_of
+from rlbatch.analysis.effort_tables import critical_line
+from rlbatch.analysis.intervals import MIN_SEEDS, Floats, Interval, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Way
 from rlbatch.analysis.seeds import seeds_to_decide
-from rlbatch.analysis.tables import critical_line, mark_of
+from rlbatch.analysis.steadiness import steadiness_samples
 from rlbatch.config import RunConfig
 from rlbatch.designs import replay_ratio
 
@@ -36,7 +38,7 @@ class Pick(NamedTuple):
         batch_size: the one with the lowest mean.
         by: what it is lowest in, in words.
         value: its mean.
-        alike: others of them whose mean is not shown to be higher.
+        alike: others of them whose mean is not shown to be higher than that of the lowest, all at once.
     """
 
     batch_size: int
@@ -104,7 +106,7 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
         *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
         *_against(verdicts, advantage, part.scaled),
         *_critical(part),
-        *_sure(part, way, standings, found.delta),
+        *_sure(part, way, standings, found),
         _holds_for(part, way, found),
     ]
     return Recommendation(
@@ -130,10 +132,10 @@ def _picks(part: Part, way: Way, equivalent: tuple[int, ...]) -> dict[str, Pick]
     else:
         drawn = {batch: arm.curves.samples[-1:] for batch, arm in arms.items()}
         found["cheapest"] = _lowest(drawn, "samples drawn; no cost.json tells the seconds")
-    falls = {batch: arm.values["drawdown_max"] for batch, arm in arms.items()}
-    if all(np.isfinite(values).all() for values in falls.values()):
-        found["steadiest"] = _lowest(falls, "deepest fall of the return")
-    mark = mark_of(part)
+    falls = {batch: -steady for batch, steady in steadiness_samples(part, "drawdown_max").items() if batch in arms}
+    if falls:
+        found["steadiest"] = _lowest(falls, "of the range is its deepest fall of the return")
+    mark = part.mark
     if mark is not None:
         steps = {batch: _steps_to(arm, mark) for batch, arm in arms.items()}
         found["fewest env steps"] = _lowest(steps, f"env steps to {part.scored.marks[mark]:g}, at most the budget")
@@ -147,20 +149,18 @@ def _steps_to(arm: ScoredArm, mark: str) -> Floats:
 
 
 def _lowest(values: Mapping[int, Floats], by: str) -> Pick:
-    best = min(sorted(values), key=lambda batch: float(values[batch].mean()))
-    alike = []
-    for batch in sorted(values):
-        if batch != best:
-            more = difference_of(values[batch], values[best])
-            if len(values[batch]) > 1 and more.interval().low <= 0:
-                alike.append(batch)
-    return Pick(best, by, float(values[best].mean()), tuple(alike))
+    """Returns the batch size with the lowest mean; a single value is one that is known, and has no error."""
+    means = {batch: float(values[batch].mean()) for batch in sorted(values)}
+    best = min(means, key=lambda batch: means[batch])
+    if all(len(one) == 1 for one in values.values()):
+        near = [batch for batch in means if means[batch] == means[best]]
+    else:
+        near = not_worse({batch: mean_of(-values[batch]) for batch in means})
+    return Pick(best, by, means[best], tuple(batch for batch in near if batch != best))
 
 
 def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found: Answer) -> list[str]:
-    env_id, fixed = part.scored.task.env_id, part.slice.fixed
-    design = "".join(f", {axis} {value}" for axis, value in fixed.items())
-    where = f"{env_id}{design}: "
+    where = f"{part.name}: "
     if not standings["equivalent"] and not standings["worse"] and not standings["undecided"]:
         why = "there is one batch size" if len(way.samples) < 2 else part.scored.scale.note or "there is no scale"
         return [f"{where}no batch size can be recommended: {why}."]
@@ -185,7 +185,7 @@ def _pick_words(what: str, pick: Pick) -> str:
 
 def _critical(part: Part) -> list[str]:
     """Returns the critical batch size in a sentence, where it can be told."""
-    mark = mark_of(part)
+    mark = part.mark
     front = None if mark is None else part.scored.front(part.slice, mark)
     return [] if front is None or front.fit is None else [critical_line(front).capitalize() + "."]
 
@@ -200,8 +200,7 @@ def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> li
     ]
 
 
-def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], delta: float) -> list[str]:
-    metric = part.metric
+def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found: Answer) -> list[str]:
     counts = sorted({len(scores) for scores in way.samples.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (Hsu's comparison with the best, Welch's errors)."]
@@ -215,12 +214,12 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], delta:
     ):
         deviation = float(np.sqrt(np.mean([scores.var(ddof=1) for scores in way.samples.values()])))
         if deviation > 0:
-            needed = seeds_to_decide(deviation, len(way.samples), delta)
+            needed = seeds_to_decide(deviation, len(way.samples), found.delta)
             said.append(f"About {needed} seeds per batch size would decide, at the deviation seen so far.")
     if (
         part.scaled
         and max(float(scores.mean()) for scores in way.samples.values()) < _HARDLY
-        and METRICS[metric].kind == "score"
+        and METRICS[found.metric].kind == "score"
     ):
         said.append(f"All of them score below {_HARDLY:.0%} of the range: runs that hardly learned are alike.")
     missing = sum(len(arm.missing) + len(arm.unfinished) for arm in part.slice.cells.values())

@@ -22,7 +22,8 @@ from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plain import jsonable
 from rlbatch.analysis.plots import colours_of
 from rlbatch.analysis.recommend import overall, recommend
-from rlbatch.analysis.tables import Table, columns, confidence_line, shown, tables_of
+from rlbatch.analysis.table import Table, columns, confidence_line, shown
+from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import InputError
 from rlbatch.experiment import Experiment
 from rlbatch.results import write_bytes

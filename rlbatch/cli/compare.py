@@ -13,7 +13,7 @@ from rlbatch.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from rlbatch.analysis.answer import Answer
-    from rlbatch.analysis.tables import Table
+    from rlbatch.analysis.table import Table
 
 _AXES = ("steps", "updates", "samples", "seconds")
 
@@ -75,22 +75,25 @@ def answer_to(
     delta: float | None,
     threshold: float | None,
     where: tuple[tuple[str, Any], ...],
+    group: str | None,
 ) -> Answer:
     """Returns what the runs of the folders say; a look at an unfinished experiment is counted."""
     from rlbatch.analysis.answer import answer
+    from rlbatch.analysis.collect import collect
     from rlbatch.analysis.comparison import compare
     from rlbatch.analysis.looks import note_look
 
-    comparison = compare([options.checked_path(folder) for folder in folders], threshold=threshold, where=dict(where))
-    if comparison.unfinished:
-        for experiment in comparison.collected.experiments:
-            note_look(experiment, [run for run in comparison.collected.runs if run.folder.is_relative_to(experiment)])
-    return answer(comparison, metric=metric, delta=delta)
+    collected = collect([options.checked_path(folder) for folder in folders])
+    comparison = compare(collected, threshold=threshold, where=dict(where), group=group)
+    found = answer(comparison, metric=metric, delta=delta)
+    for experiment in collected.experiments:
+        note_look(experiment, [run for run in collected.runs if run.folder.is_relative_to(experiment)])
+    return found
 
 
 def echo_analysis_table(table: Table) -> None:
     """Prints a table with its title and notes."""
-    from rlbatch.analysis.tables import columns, shown
+    from rlbatch.analysis.table import columns, shown
 
     click.echo(click.style(table.title, bold=True))
     if table.rows:
@@ -102,7 +105,7 @@ def echo_analysis_table(table: Table) -> None:
 
 def _echo_end(found: Answer) -> None:
     from rlbatch.analysis.looks import looks_at
-    from rlbatch.analysis.tables import confidence_line
+    from rlbatch.analysis.table import confidence_line
 
     click.echo(confidence_line())
     comparison = found.comparison
@@ -119,7 +122,7 @@ def _echo_end(found: Answer) -> None:
 
 
 def _echo_latex(table: Table) -> None:
-    from rlbatch.analysis.tables import columns, shown
+    from rlbatch.analysis.table import columns, shown
 
     if not table.rows:
         return

@@ -250,6 +250,12 @@ analysis_options = together(
         group="Comparison",
         help="Only runs with this setting, for example learning_rate=0.001; may be given several times.",
     ),
+    option(
+        "--group",
+        metavar="FIELD",
+        group="Comparison",
+        help="Compare only runs that agree in this setting, for example learning_rate: a table for each of its values.",
+    ),
 )
 """How runs are compared."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rlbatch.config import RunConfig
     from rlbatch.launch.task import Task
 
-_ASKED = ("metric", "delta", "threshold", "where")
+_ASKED = ("metric", "delta", "threshold", "where", "group")
 
 
 @click.command(cls=options.GroupedCommand)

@@ -15,7 +15,8 @@ from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.plain import plain, plain_recommendations
 from rlbatch.analysis.recommend import overall, recommend
-from rlbatch.analysis.tables import columns, shown, tables_of
+from rlbatch.analysis.table import columns, shown
+from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import InputError
 
 GOOD, BAD = 400.0, 120.0

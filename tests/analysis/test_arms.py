@@ -124,6 +124,18 @@ def test_an_arm_that_two_designs_share_is_in_both_slices() -> None:
     }
 
 
+def test_learning_rates_are_apart_where_they_are_the_group_and_other_axes_come_after_it() -> None:
+    grid = [(batch, rate, n) for batch in (16, 64) for rate in (1e-5, 1e-3, 1e-4) for n in (1, 3)]
+    runs = [run(CURVE, batch_size=b, learning_rate=r, n_steps=n) for b, r, n in grid]
+    assert [dict(part.fixed) for part in task(*runs).slices] == [{"n_steps": 1}, {"n_steps": 3}]
+    (whole,) = tasks_of(runs, group="learning_rate")
+    told = [tuple(part.fixed.items()) for part in whole.slices]
+    assert told == [(("learning_rate", r), ("n_steps", n)) for r in (1e-5, 1e-4, 1e-3) for n in (1, 3)]
+    assert {part.batch_sizes for part in whole.slices} == {(16, 64)}
+    (whole,) = tasks_of(runs, group="n_steps")
+    assert [dict(part.fixed) for part in whole.slices] == [{"n_steps": 1}, {"n_steps": 3}]
+
+
 def test_a_setting_that_older_runs_do_not_have_is_an_axis_like_any_other() -> None:
     whole = task(run(CURVE, layer_norm=True), run(CURVE))
     assert whole.axes == ("layer_norm",)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from boards import config_of, reached, record
 
-from rlbatch.analysis.bands import Curve, band, lowest, read_curve
+from rlbatch.analysis.bands import Curve, band, judged, lowest, read_curve
 from rlbatch.errors import InputError
 
 
@@ -79,6 +79,16 @@ def test_failed_runs_are_missing(outcome: str) -> None:
     assert found is not None
     assert found.seeds.tolist() == [1] * 5
     assert band([failed], low=0.0) is None
+
+
+def test_what_lacked_memory_for_its_batch_size_alone_counts_as_diverged() -> None:
+    fits, lacks = curve([4.0] * 5, batch_size=32), curve([4.0], "out_of_memory", batch_size=64)
+    assert [one.outcome for one in judged([fits, lacks])] == ["ok", "diverged"]
+    assert [one.outcome for one in judged([lacks])] == ["out_of_memory"]
+    assert [one.outcome for one in judged([curve([4.0], batch_size=64, seed=1), lacks])] == ["ok", "out_of_memory"]
+    found = band(judged([fits, lacks])[1:], low=-1.0)
+    assert found is not None
+    assert found.mean.tolist() == [4.0, -1.0, -1.0, -1.0, -1.0]
 
 
 def test_nothing_is_known_before_the_first_evaluation() -> None:

@@ -13,6 +13,7 @@ from rlbatch.analysis.best import (
     critical_values,
     holm,
     indifference_set,
+    not_worse,
     range_point,
     selection_frequency,
 )
@@ -175,3 +176,10 @@ def test_selection_frequency_is_the_same_for_the_same_seed_and_splits_ties() -> 
     assert sum(found.values()) == pytest.approx(1)
     assert found[256] == 0
     assert selection_frequency({1: [5.0] * 3, 2: [5.0] * 4}, 0, resamples=10) == {1: 0.5, 2: 0.5}
+
+
+def test_what_is_not_shown_to_be_worse_than_the_best_has_no_margin() -> None:
+    close = {1: known(1.0, 0.001), 2: known(0.99, 0.001), 3: known(0.9999, 0.001)}
+    assert not_worse(close) == [1, 3]
+    assert not_worse({1: known(1.0, 0.001), 2: known(0.5, 0.001, seeds=4)}) == [1, 2]
+    assert not_worse({7: known(0.0, 1.0)}) == [7]

@@ -21,24 +21,29 @@ def test_a_state_is_counted_once_and_a_new_one_again(tmp_path: Path) -> None:
     assert [note_look(tmp_path, more), note_look(tmp_path, before), looks_at(tmp_path)] == [2, 2, 2]
 
 
+def test_a_look_at_finished_runs_is_none(tmp_path: Path) -> None:
+    assert note_look(tmp_path, [run(CURVE), run(CURVE, "diverged", seed=1)]) == 0
+    assert not (tmp_path / FILE).exists()
+
+
 def test_two_commands_at_a_time_lose_no_look(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: note_look(tmp_path, [run(CURVE, seed=number)]), range(64)))
+        list(pool.map(lambda number: note_look(tmp_path, [run(CURVE, "partial", seed=number)]), range(64)))
     assert looks_at(tmp_path) == 64
 
 
 def test_a_folder_that_cannot_be_written_to_is_still_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    note_look(tmp_path, [run(CURVE)])
+    note_look(tmp_path, [run(CURVE, "partial")])
 
     def refuse(*_: object) -> int:
         raise PermissionError
 
     monkeypatch.setattr("rlbatch.analysis.looks.os.open", refuse)
-    assert [note_look(tmp_path, [run(CURVE, seed=1)]), looks_at(tmp_path)] == [2, 1]
+    assert [note_look(tmp_path, [run(CURVE, "partial", seed=1)]), looks_at(tmp_path)] == [2, 1]
 
 
 def test_a_line_that_a_full_disk_cut_off_is_no_look(tmp_path: Path) -> None:
-    note_look(tmp_path, [run(CURVE)])
+    note_look(tmp_path, [run(CURVE, "partial")])
     with (tmp_path / FILE).open("a") as file:
         file.write('3\n{"at": 1}\n{"state": "ab')
     assert looks_at(tmp_path) == 1

@@ -37,6 +37,7 @@ def test_the_best_rate_is_chosen_on_the_other_half() -> None:
     found = at_best_rate(GRID)
     assert found[16].chosen == (1e-3, 1e-4)
     assert found[16].scores.tolist() == [1.0, 1.0, 3.0]
+    assert found[16].runs == ((1e-4, 0), (1e-3, 1), (1e-4, 2))
     assert found[16].best == 1e-3
     assert found[64].scores.tolist() == [4.0, 4.0, 4.0]
 

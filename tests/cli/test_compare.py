@@ -81,9 +81,31 @@ def test_an_unfinished_experiment_is_told_as_such_and_each_look_is_counted(
     assert "looked at 1 times" in said(capsys, "compare", tmp_path)
 
 
+def test_a_group_has_a_table_for_each_of_its_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configs = [one for rate in (1e-4, 1e-3) for one in fill(tmp_path, LEVELS, seeds=6, learning_rate=rate)]
+    plan(tmp_path, configs)
+    out = said(capsys, "compare", tmp_path)
+    assert "its own best learning rate" in out
+    assert "good rates" in out
+    out = said(capsys, "compare", tmp_path, "--group", "learning_rate")
+    assert "its own best learning rate" not in out
+    assert out.index("CartPole-v1, learning_rate 0.0001: area") < out.index("CartPole-v1, learning_rate 0.001: area")
+    told = json.loads(said(capsys, "compare", tmp_path, "--group", "learning_rate", "--json"))
+    assert [part["fixed"] for part in told["parts"]] == [{"learning_rate": 1e-4}, {"learning_rate": 1e-3}]
+
+
+def test_a_filter_is_no_look_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configs = fill(tmp_path, LEVELS, seeds=3)
+    plan(tmp_path, [*configs, config(batch_size=64, seed=77)])
+    for batch in (16, 64, 128):
+        assert "looked at 1 times" in said(capsys, "compare", tmp_path, "--where", f"batch_size={batch}")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["--group", "learning_rat"], "--group: learning_rat does not vary; what varies: nothing else"),
+        (["--group", "batch_size"], "--group: batch_size is what is compared"),
         (["--axis", "step"], "--axis: 'step' is not an axis; did you mean steps?"),
         (["--metric", "acu"], "metric: 'acu' is not one number per run"),
         (["--delta", "2"], "2 is not between 0 and 1"),

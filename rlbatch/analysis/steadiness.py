@@ -1,0 +1,65 @@
+"""Which of the batch sizes that are compared is the steadiest? Verdicts on falls and unrest of the return.
+
+What learns nothing is steady. So batch sizes get a verdict on steadiness only where they are shown to score alike, or
+where each has its own best learning rate. There the runs are those that the score is taken from: their rate was chosen
+by the score of other seeds, so that neither luck nor a rate at which nothing is learned makes a batch size look steady.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from rlbatch.analysis.answer import Part
+from rlbatch.analysis.best import Standing, compare_with_best
+from rlbatch.analysis.intervals import Floats, mean_of
+from rlbatch.analysis.questions import same_runs
+
+NAMES = ("drawdown_max", "dispersion", "retention")
+"""Metrics on which there are verdicts: parts of the reference range, and a share."""
+
+
+class Steadiness(NamedTuple):
+    """How batch sizes compare in one metric of stability.
+
+    Attributes:
+        metric: the metric.
+        standings: batch size -> how it compares with the steadiest; higher is steadier, so falls are negative.
+    """
+
+    metric: str
+    standings: Mapping[int, Standing]
+
+
+def comparable(part: Part) -> tuple[int, ...]:
+    """Returns the batch sizes between which there are verdicts: those that score alike, or all at their best rates."""
+    way = part.ways[0]
+    if not part.scaled:
+        return ()
+    return tuple(way.samples if way.tuned else part.verdicts[way.kind].equivalent)
+
+
+def steadiness_of(part: Part, delta: float) -> tuple[Steadiness, ...]:
+    """Returns how the comparable batch sizes compare, in every metric that all of their runs have.
+
+    Args:
+        part: an environment under one design.
+        delta: the largest difference that does not matter: a part of the reference range, or of all evaluations.
+    """
+    found = []
+    for metric in NAMES:
+        samples = steadiness_samples(part, metric)
+        if len(samples) > 1:
+            means = {batch: mean_of(values) for batch, values in samples.items()}
+            found.append(Steadiness(metric, compare_with_best(means, delta)))
+    return tuple(found)
+
+
+def steadiness_samples(part: Part, metric: str) -> dict[int, Floats]:
+    """Returns comparable batch size -> (n,) a metric of stability, higher is steadier; empty where a run has none."""
+    sizes = comparable(part)
+    samples = same_runs(part.ways[0], part.cells, metric)
+    chosen = {batch: values for batch, values in samples.items() if batch in sizes}
+    return chosen if all(np.isfinite(values).all() for values in chosen.values()) else {}
