@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlbatch.analysis.across import aggregates
+from rlbatch.analysis.across import interquartile_mean
 from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.effort_tables import cost_table, effort_table, front_tables, power_law_tables
@@ -44,7 +44,7 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
             batch,
             len(scores),
             verdicts.means[batch].interval(),
-            aggregates([scores], _SEED).iqm,
+            interquartile_mean(scores, _SEED),
             *_cells(verdicts, batch),
             *((_band_words(bands[batch]),) if bands else ()),
         )
