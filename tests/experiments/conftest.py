@@ -47,3 +47,12 @@ def _script(name: str) -> ModuleType:
         return load(RESULTS / name / "summarise.py", name)
     finally:
         sys.path[:] = kept
+
+
+@pytest.fixture(scope="session")
+def keep(summaries: ModuleType) -> ModuleType:
+    kept = list(sys.path)
+    try:
+        return load(RESULTS / "keep.py", "keep")
+    finally:
+        sys.path[:] = kept

@@ -1,0 +1,126 @@
+"""What is kept of an experiment that was run in full? A page of words, tables and figures, and one row per run.
+
+python results/keep.py NAME FOLDER    reads the run folders of experiments/NAME.yaml below FOLDER, and writes into
+                                      results/NAME: README.md, scores.csv, report.html and figures/
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from summaries import EXPERIMENTS, paragraph, table
+
+from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.comparison import compare
+from rlbatch.analysis.figures import figures_of
+from rlbatch.analysis.methods import methods
+from rlbatch.analysis.plots import save
+from rlbatch.analysis.recommend import overall, recommend
+from rlbatch.analysis.report import write_report
+from rlbatch.analysis.table import Table, confidence_line, shown
+from rlbatch.analysis.tables import tables_of
+from rlbatch.errors import RlbatchError
+
+RESULTS = Path(__file__).parent
+SCORES = ("auc", "final", "best", "drawdown_max", "dispersion", "steps_to_75%", "steps_to_threshold")
+"""Metrics of a run in scores.csv; one that an environment does not have is left empty."""
+
+
+def question_of(name: str) -> str:
+    """Returns the question of an experiment: the first line of its file."""
+    return (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+def page(name: str, found: Answer, figures: list[str]) -> str:
+    """Returns README.md: the answer, the figures, the tables and the methods.
+
+    Raises:
+        ValueError: not every declared run has ended: nothing is kept of half an experiment.
+    """
+    comparison = found.comparison
+    if comparison.unfinished:
+        raise ValueError(f"{len(comparison.unfinished)} runs of {name} are not finished")
+    parts = [
+        f"# {question_of(name)}\n",
+        paragraph(f"""
+            Declared before the runs in [experiments/{name}.yaml](../../experiments/{name}.yaml), trained by
+            `rlbatch run {name}`, and written from its run folders by `results/keep.py`. [report.html](report.html) is
+            the page with interactive figures, and [scores.csv](scores.csv) has one row for each run.
+        """),
+        "## Answer\n",
+        *("\n".join(f"- {sentence}" for sentence in one.sentences) + "\n" for one in recommend(found)),
+        *(f"- {sentence}\n" for sentence in overall(found)),
+        "## Figures\n",
+        *(f"![{figure}](figures/{figure}.svg)\n" for figure in figures),
+        "## Tables\n",
+        paragraph(confidence_line() + "."),
+        *(_markdown(one) for one in tables_of(found) if one.rows),
+        "## Methods\n",
+        paragraph(methods(found)),
+    ]
+    return "\n".join(parts)
+
+
+def rows_of(found: Answer) -> Iterator[dict[str, object]]:
+    """Yields each counted run with its settings that vary and its scores, and each that is missing with its outcome."""
+    for scored in found.comparison.tasks:
+        for arm in scored.task.arms:
+            values = scored.arms[arm.path].values if arm.path in scored.arms else {}
+            for number, run in enumerate(arm.counted):
+                told = {name: f"{values[name][number]:.6g}" for name in SCORES if name in values}
+                yield {"run": run.path, "outcome": run.status, **told}
+            for run in arm.missing:
+                yield {"run": run.path, "outcome": run.status}
+
+
+def keep(name: str, folder: Path) -> Path:
+    """Writes what is kept of an experiment; returns its folder.
+
+    Raises:
+        RlbatchError: like `compare`.
+        ValueError: like `page`.
+    """
+    found = answer(compare([folder]))
+    home = RESULTS / name
+    pictures = figures_of(found)
+    text = page(name, found, [figure.name for figure in pictures])
+    home.mkdir(exist_ok=True)
+    (home / "README.md").write_text(text, encoding="utf-8")
+    with (home / "scores.csv").open("w", encoding="utf-8", newline="") as file:
+        told = csv.DictWriter(file, ("run", "outcome", *SCORES), lineterminator="\n")
+        told.writeheader()
+        told.writerows(rows_of(found))
+    write_report(found, home / "report.html")
+    shutil.rmtree(home / "figures", ignore_errors=True)
+    for path in save(pictures, home / "figures"):
+        if path.suffix != ".svg":
+            path.unlink()
+    return home
+
+
+def _markdown(one: Table) -> str:
+    rows = [[shown(cell).replace("|", "\\|") for cell in row] for row in one.rows]
+    notes = "".join(f"- {note}\n" for note in one.notes)
+    return f"### {one.title}\n\n{table(one.headings, rows)}" + (f"\n{notes}" if notes else "")
+
+
+def main() -> None:
+    """Keeps what the command line names; an error is one line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="of the experiment")
+    parser.add_argument("folder", type=Path, help="of its runs")
+    given = parser.parse_args()
+    try:
+        print(keep(given.name, given.folder))
+    except (ValueError, OSError, RlbatchError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What is kept of an experiment: every run is in it, the words are those of recommend, and nothing of half of one."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from analysis.folders import config, plan, write
+from analysis.test_answer import LEVELS, fill
+
+from rlbatch.analysis.answer import answer
+from rlbatch.analysis.comparison import compare
+from rlbatch.analysis.recommend import recommend
+
+
+@pytest.fixture
+def homes(keep: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for what is kept, and a declaration."""
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "known.yaml").write_text("# Which is it?\n#\n# Size: 3 arms.\nname: known\n")
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr(keep, "EXPERIMENTS", tmp_path / "experiments")
+    monkeypatch.setattr(keep, "RESULTS", tmp_path / "kept")
+    return tmp_path
+
+
+def test_every_run_is_a_row_and_the_words_are_those_of_recommend(keep: ModuleType, homes: Path) -> None:
+    runs = homes / "known"
+    configs = fill(runs, LEVELS, seeds=5)
+    lost, broken = config(batch_size=64, seed=50), config(batch_size=64, seed=51)
+    write(runs, lost, [10.0, 20.0], "diverged", "a loss was not finite")
+    write(runs, broken, [10.0], "crashed", "killed")
+    plan(runs, [*configs, lost, broken], reference={"batch_size": 64})
+    home = keep.keep("known", runs)
+    text = (home / "README.md").read_text()
+    assert text.startswith("# Which is it?\n")
+    (told,) = recommend(answer(compare([runs])))
+    assert all(sentence in text for sentence in told.sentences)
+    with (home / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 5 + 2
+    assert [row["outcome"] for row in rows if row["run"].endswith(("s050", "s051"))] == ["diverged", "crashed"]
+    assert all(float(row["auc"]) for row in rows if row["outcome"] != "crashed")
+    pictures = {path.name for path in (home / "figures").iterdir()}
+    assert pictures
+    assert all(name.endswith(".svg") for name in pictures)
+    assert all(f"(figures/{name})" in text for name in pictures)
+    assert "<html" in (home / "report.html").read_text()[:200]
+
+
+def test_nothing_is_kept_of_half_an_experiment(keep: ModuleType, homes: Path) -> None:
+    runs = homes / "known"
+    plan(runs, [*fill(runs, {64: 300.0}, seeds=2), config(batch_size=64, seed=50)])
+    with pytest.raises(ValueError, match="1 runs of known are not finished"):
+        keep.keep("known", runs)
+    assert not (homes / "kept" / "known").exists()
