@@ -98,9 +98,7 @@ def keep(name: str, folder: Path) -> Path:
         told.writerows(rows_of(found))
     write_report(found, home / "report.html")
     shutil.rmtree(home / "figures", ignore_errors=True)
-    for path in save(pictures, home / "figures"):
-        if path.suffix != ".svg":
-            path.unlink()
+    save(pictures, home / "figures", ("svg",))
     return home
 
 

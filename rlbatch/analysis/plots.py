@@ -23,8 +23,8 @@ _DPI = 150
 _MARKERS = "osD^vP"
 
 
-def save(figures: Iterable[Figure], folder: Path) -> list[Path]:
-    """Writes each figure as SVG and PNG; returns the files.
+def save(figures: Iterable[Figure], folder: Path, endings: Sequence[str] = ("svg", "png")) -> list[Path]:
+    """Writes each figure in these formats; returns the files.
 
     Raises:
         InputError: matplotlib is not installed, or the folder cannot be made.
@@ -44,7 +44,7 @@ def save(figures: Iterable[Figure], folder: Path) -> list[Path]:
         for figure in figures:
             canvas, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
             _draw(figure, axes)
-            for ending in ("svg", "png"):
+            for ending in endings:
                 path = folder / f"{figure.name}.{ending}"
                 canvas.savefig(path, dpi=_DPI, metadata={"Date": None} if ending == "svg" else {"Software": None})
                 written.append(path)
