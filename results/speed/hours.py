@@ -4,7 +4,7 @@ python results/speed/hours.py --measure [NAME ...]
     measures on two cores of this machine what hours.json lacks, kind by kind, then writes HOURS.md and the line
     `# Time:` of each file whose kinds are all known; takes more than twenty minutes
 python results/speed/hours.py --full NAME --out FOLDER
-    runs an experiment from nothing into a folder, and keeps in full.json how long that took
+    runs an experiment from nothing into a folder, or goes on with it, and adds to full.json how long that took
 python results/speed/hours.py
     writes HOURS.md and the lines from the kept files alone
 """
@@ -16,13 +16,14 @@ import json
 import multiprocessing
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from summaries import EXPERIMENTS, paragraph, table
@@ -79,23 +80,49 @@ def line_of(value: float, *, full: bool) -> str:
     return f"# Time: about {in_words(value)} on two cores, {how} (results/speed/HOURS.md)."
 
 
-def in_full() -> dict[str, float]:
-    """Returns the hours of the experiments that were run from nothing to their end."""
-    seconds = {name: value for path in (FULL, QUICKSTART) if path.is_file() for name, value in _kept(path).items()}
-    return {name: value / 3600 for name, value in seconds.items()}
+class Full(NamedTuple):
+    """How long an experiment took.
+
+    Attributes:
+        seconds: from the command to its end, all sittings together.
+        processor: seconds of all its processes, or None where they were not counted.
+        sittings: how often it was begun or gone on with.
+        done: whether it came to its end.
+    """
+
+    seconds: float
+    processor: float | None
+    sittings: int
+    done: bool
+
+    @property
+    def hours(self) -> float:
+        """On two cores that have nothing else to do."""
+        return (self.seconds if self.processor is None else self.processor / CORES) / 3600
 
 
-def _kept(path: Path) -> dict[str, float]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return {"quickstart": found["rlbatch"]} if path == QUICKSTART else found
+def in_full() -> dict[str, Full]:
+    """Returns the time of the experiments that were run from nothing to their end."""
+    found = {name: full for name, full in _kept_full().items() if full.done}
+    if QUICKSTART.is_file():
+        found["quickstart"] = Full(json.loads(QUICKSTART.read_text(encoding="utf-8"))["rlbatch"], None, 1, True)
+    return found
 
 
-def report(found: Mapping[str, float], full: Mapping[str, float], costs: Costs) -> str:
+def _kept_full() -> dict[str, Full]:
+    kept = json.loads(FULL.read_text(encoding="utf-8")) if FULL.is_file() else {}
+    return {name: Full(**told) for name, told in kept.items()}
+
+
+def report(found: Mapping[str, float], full: Mapping[str, Full], costs: Costs) -> str:
     """Returns the page."""
     rows = [
-        (name, len(stacks_of(name)), in_words(found[name]) if name in found else "", in_words(full[name]))
-        if name in full
-        else (name, len(stacks_of(name)), in_words(found[name]), "")
+        (
+            name,
+            len(stacks_of(name)),
+            in_words(found[name]) if name in found else "",
+            *(_full_cells(full[name]) if name in full else ("", "")),
+        )
         for name in sorted({*found, *full})
     ]
     parts = [
@@ -109,11 +136,18 @@ def report(found: Mapping[str, float], full: Mapping[str, float], costs: Costs) 
         """),
         paragraph("""
             In full: from the command to its end, with the calibration of what a step costs, by
-            `python results/speed/hours.py --full NAME`, and `quickstart` by `quickstart.py`.
+            `python results/speed/hours.py --full NAME`, and `quickstart` by `quickstart.py`. Some were stopped and gone
+            on with, and the machine had other work besides; half of the processor time of all processes is what two
+            cores take that have none. A head tells that half where it was counted, else the wall time.
         """),
-        table(("experiment", "stacks", "extrapolated", "in full"), rows),
+        table(("experiment", "stacks", "extrapolated", "in full: wall time", "in full: processor time / 2"), rows),
     ]
     return "\n".join(parts)
+
+
+def _full_cells(full: Full) -> tuple[str, str]:
+    sittings = f" in {full.sittings} sittings" if full.sittings > 1 else ""
+    return in_words(full.seconds / 3600) + sittings, "" if full.processor is None else in_words(full.hours)
 
 
 def measure(stacks: Iterable[Sequence[RunConfig]]) -> Iterator[tuple[str, dict[str, float]]]:
@@ -160,14 +194,33 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def run_in_full(name: str, out: Path) -> float:
-    """Runs an experiment into a folder that is not there yet; returns the seconds that it took."""
-    out.mkdir(parents=True)
+def run_in_full(name: str, out: Path, before: Full | None) -> Full:
+    """Runs an experiment into a folder, or goes on with it; returns how long it took, with the sittings before.
+
+    Raises:
+        ValueError: the folder holds runs whose time is not known, or lacks those whose time is.
+    """
+    if (out / name / "experiment.yaml").exists() != (before is not None):
+        raise ValueError(f"{out / name}: {'is not there' if before else 'is there, but not its time'}")
     call = "import sys; from rlbatch.cli.main import run; sys.exit(run(sys.argv[1:]))"
-    command = [sys.executable, "-c", call, "run", str(EXPERIMENTS / f"{name}.yaml"), "--out", str(out)]
-    started = time.perf_counter()
-    subprocess.run([*command, "--jobs", str(CORES)], check=True)
-    return time.perf_counter() - started
+    root = EXPERIMENTS.parent
+    command = [sys.executable, "-c", call, "run", name, "--out", os.path.relpath(out, root)]
+    started, spent = time.perf_counter(), _of_children()
+    try:
+        code = subprocess.run([*command, "--jobs", str(CORES)], check=False, cwd=root).returncode
+    except KeyboardInterrupt:
+        code = 130
+    seconds, processor = time.perf_counter() - started, _of_children() - spent
+    if before is None:
+        return Full(round(seconds, 1), round(processor, 1), 1, code == 0)
+    known = None if before.processor is None else round(before.processor + processor, 1)
+    return Full(round(before.seconds + seconds, 1), known, before.sittings + 1, code == 0)
+
+
+def _of_children() -> float:
+    """Returns the processor seconds of all processes that this one has waited for, and of those that they have."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _write_line(name: str, value: float, *, full: bool) -> None:
@@ -183,14 +236,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--full", metavar="NAME")
-    parser.add_argument("--out", type=Path, default=Path("full"))
+    parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("names", nargs="*", help="experiments to measure; all by default")
     given = parser.parse_args()
     names = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
     if given.full:
-        seconds = run_in_full(given.full, given.out)
-        kept = json.loads(FULL.read_text(encoding="utf-8")) if FULL.is_file() else {}
-        _keep(FULL, kept | {given.full: round(seconds, 1)})
+        full = run_in_full(given.full, given.out, _kept_full().get(given.full))
+        _keep(FULL, {name: told._asdict() for name, told in (_kept_full() | {given.full: full}).items()})
     costs = json.loads(COSTS.read_text(encoding="utf-8")) if COSTS.is_file() else {}
     if given.measure:
         asked = [stack for name in given.names or names for stack in stacks_of(name)]
@@ -198,10 +250,10 @@ def main() -> None:
             costs[kind] = cost
             _keep(COSTS, costs)
     known = [name for name in names if all(kind_of(stack) in costs for stack in stacks_of(name))]
-    found, full = {name: hours(name, costs) for name in known}, in_full()
-    (HOME / "HOURS.md").write_text(report(found, full, costs), encoding="utf-8")
-    for name, value in (found | full).items():
-        _write_line(name, value, full=name in full)
+    found, whole = {name: hours(name, costs) for name in known}, in_full()
+    (HOME / "HOURS.md").write_text(report(found, whole, costs), encoding="utf-8")
+    for name, value in (found | {name: full.hours for name, full in whole.items()}).items():
+        _write_line(name, value, full=name in whole)
 
 
 def _keep(path: Path, what: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ def test_a_head_tells_the_time_that_the_kept_measurements_give(name: str, hours:
     told = [line for line in lines if line.startswith("# Time: ")]
     full = hours.in_full().get(name)
     known = all(hours.kind_of(stack) in costs for stack in hours.stacks_of(name))
-    value = full if full is not None else hours.hours(name, costs) if known else None
+    value = full.hours if full is not None else hours.hours(name, costs) if known else None
     if value is None:
         assert told == [], "not what the plan of today takes: python results/speed/hours.py --measure"
         return
@@ -51,6 +51,22 @@ def test_two_stacks_side_by_side_take_as_long_as_the_longer_one(hours: ModuleTyp
     # the first stack takes longer than all the others on the other core, at a millisecond per env step of each run
 
     assert hours.hours("quickstart", slow) == pytest.approx((4 + len(stacks[0]) * 25) / 3600)
+
+
+def test_processor_time_counts_where_it_is_known_and_sittings_are_told(hours: ModuleType) -> None:
+    quiet, busy = hours.Full(3600.0, None, 1, True), hours.Full(7200.0, 3600.0, 2, True)
+    assert (quiet.hours, busy.hours) == (1.0, 0.5)
+    text = hours.report({}, {"quickstart": busy}, {})
+    assert "| quickstart | 4 |  | 2.0 hours in 2 sittings | 30 minutes |" in text
+
+
+def test_only_what_came_to_its_end_was_run_in_full(
+    hours: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = {"seconds": 9.0, "processor": 8.0, "sittings": 1, "done": False}
+    (tmp_path / "full.json").write_text(json.dumps({"a": half, "b": half | {"done": True}}))
+    monkeypatch.setattr(hours, "FULL", tmp_path / "full.json")
+    assert set(hours.in_full()) == {"b", "quickstart"}
 
 
 def test_hours_in_words(hours: ModuleType) -> None:
