@@ -6,45 +6,26 @@ one that needs the fewest env steps. One that is only not shown to be worse is n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from rlbatch.analysis import efficiency
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
-from rlbatch.analysis.answer import Answer, Part, Verdicts
-from rlbatch.analysis.best import not_worse
-from rlbatch.analysis.comparison import ScoredArm
+from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
+from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.effort_tables import critical_line
-from rlbatch.analysis.intervals import MIN_SEEDS, Floats, Interval, mean_of
+from rlbatch.analysis.intervals import MIN_SEEDS, Interval
 from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.picks import Pick, picks_of
 from rlbatch.analysis.questions import Way
 from rlbatch.analysis.seeds import seeds_to_decide
-from rlbatch.analysis.steadiness import steadiness_samples
 from rlbatch.config import RunConfig
 from rlbatch.designs import replay_ratio
 
 _SEED = 0
 _HARDLY = 0.1
 """Part of the range below which all arms are said to have hardly learned."""
-
-
-class Pick(NamedTuple):
-    """One of the equivalent batch sizes.
-
-    Attributes:
-        batch_size: the one with the lowest mean.
-        by: what it is lowest in, in words.
-        value: its mean.
-        alike: others of them whose mean is not shown to be higher than that of the lowest, all at once.
-    """
-
-    batch_size: int
-    by: str
-    value: float
-    alike: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -77,18 +58,29 @@ def recommend(found: Answer) -> tuple[Recommendation, ...]:
 
 def overall(found: Answer) -> tuple[str, ...]:
     """Returns what holds over several environments together, in sentences; none where there is only one."""
-    said = []
-    for both in found.together[:1]:
-        verdicts = both.verdicts
-        where = f"Over {len(both.env_ids)} environments together, {both.kind}"
-        if verdicts.equivalent:
-            said.append(f"{where}: {_batches(verdicts.equivalent)} {_are(verdicts.equivalent)} as good as the best.")
-        else:
-            said.append(f"{where}: no batch size is shown to be as good as the best.")
-        if both.slopes is not None:
-            slope = both.slopes.alike.interval()
-            said.append(f"Per doubling of the batch the score changes by {_signed(slope)} of the range.")
+    said: list[str] = []
+    designs = []
+    for both in found.together:
+        if both.fixed not in designs:  # the first way is the one that conclusions rest on
+            designs.append(both.fixed)
+            said += _together(both, [part for part in found.parts if part.slice.fixed == both.fixed], found.delta)
     return tuple(said)
+
+
+def _together(both: Together, parts: Sequence[Part], delta: float) -> list[str]:
+    verdicts = both.verdicts
+    alike = tuple(verdicts.equivalent)
+    where = f"Over {len(both.env_ids)} environments together{design_words(both.fixed)}, {both.kind}"
+    whether = f"{_batches(alike)} {_are(alike)}" if alike else "no batch size is shown to be"
+    said = [f"{where}: {whether} as good as the best, within {delta:.0%} of the range."]
+    members = [part for part in parts if part.scored.task.env_id in both.env_ids]
+    if len(alike) > 1 and all(part.ways[0].kind == both.kind for part in members):
+        said += [_pick_words(what, pick) for what, pick in picks_of(members, alike).items()]
+    if both.slopes is not None:
+        said.append(
+            f"Per doubling of the batch the score changes by {_signed(both.slopes.alike.interval())} of the range."
+        )
+    return said
 
 
 def _recommend(part: Part, found: Answer) -> Recommendation:
@@ -98,7 +90,7 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
         verdict: tuple(batch for batch, standing in verdicts.standings.items() if standing.verdict == verdict)
         for verdict in ("equivalent", "worse", "undecided")
     }
-    picks = _picks(part, way, standings["equivalent"])
+    picks = picks_of([part], standings["equivalent"])
     reference = verdicts.reference
     advantage = None if reference is None else cross_fitted(way.samples, reference, _SEED)
     sentences = [
@@ -118,45 +110,6 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
         advantage,
         tuple(sentences),
     )
-
-
-def _picks(part: Part, way: Way, equivalent: tuple[int, ...]) -> dict[str, Pick]:
-    arms = {batch: way.arms[batch] for batch in equivalent if batch in way.arms}
-    if not arms:
-        return {}
-    found: dict[str, Pick] = {}
-    spent = {batch: efficiency.amounts(arm.curves, "seconds", part.scored.clock) for batch, arm in arms.items()}
-    known = {batch: one[-1:] for batch, one in spent.items() if one is not None}
-    if len(known) == len(arms):
-        found["cheapest"] = _lowest(known, "seconds of a run alone")
-    else:
-        drawn = {batch: arm.curves.samples[-1:] for batch, arm in arms.items()}
-        found["cheapest"] = _lowest(drawn, "samples drawn; no cost.json tells the seconds")
-    falls = {batch: -steady for batch, steady in steadiness_samples(part, "drawdown_max").items() if batch in arms}
-    if falls:
-        found["steadiest"] = _lowest(falls, "of the range is its deepest fall of the return")
-    mark = part.mark
-    if mark is not None:
-        steps = {batch: _steps_to(arm, mark) for batch, arm in arms.items()}
-        found["fewest env steps"] = _lowest(steps, f"env steps to {part.scored.marks[mark]:g}, at most the budget")
-    return found
-
-
-def _steps_to(arm: ScoredArm, mark: str) -> Floats:
-    """Returns (R,) env steps to a mark, the budget where it is not reached."""
-    steps: Floats = np.minimum(arm.values[f"steps_to_{mark}"], arm.curves.timesteps[-1])
-    return steps
-
-
-def _lowest(values: Mapping[int, Floats], by: str) -> Pick:
-    """Returns the batch size with the lowest mean; a single value is one that is known, and has no error."""
-    means = {batch: float(values[batch].mean()) for batch in sorted(values)}
-    best = min(means, key=lambda batch: means[batch])
-    if all(len(one) == 1 for one in values.values()):
-        near = [batch for batch in means if means[batch] == means[best]]
-    else:
-        near = not_worse({batch: mean_of(-values[batch]) for batch in means})
-    return Pick(best, by, means[best], tuple(batch for batch in near if batch != best))
 
 
 def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found: Answer) -> list[str]:

@@ -7,7 +7,7 @@ by the score of other seeds, so that neither luck nor a rate at which nothing is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -50,16 +50,22 @@ def steadiness_of(part: Part, delta: float) -> tuple[Steadiness, ...]:
     """
     found = []
     for metric in NAMES:
-        samples = steadiness_samples(part, metric)
+        samples = steadiness_samples(part, metric, comparable(part))
         if len(samples) > 1:
             means = {batch: mean_of(values) for batch, values in samples.items()}
             found.append(Steadiness(metric, compare_with_best(means, delta)))
     return tuple(found)
 
 
-def steadiness_samples(part: Part, metric: str) -> dict[int, Floats]:
-    """Returns comparable batch size -> (n,) a metric of stability, higher is steadier; empty where a run has none."""
-    sizes = comparable(part)
+def steadiness_samples(part: Part, metric: str, sizes: Collection[int]) -> dict[int, Floats]:
+    """Returns batch size -> (n,) a metric of stability, higher is steadier; empty where some run or arm has none.
+
+    Args:
+        part: an environment under one design.
+        metric: one of `NAMES`.
+        sizes: batch sizes that may be compared.
+    """
     samples = same_runs(part.ways[0], part.cells, metric)
-    chosen = {batch: values for batch, values in samples.items() if batch in sizes}
-    return chosen if all(np.isfinite(values).all() for values in chosen.values()) else {}
+    chosen = {size: samples[size] for size in sizes if size in samples}
+    known = part.scaled and len(chosen) == len(sizes) and all(np.isfinite(values).all() for values in chosen.values())
+    return chosen if known else {}

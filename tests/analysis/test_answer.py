@@ -123,7 +123,26 @@ def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) ->
     assert both.improvement[16].estimate == 0
     assert both.slopes is not None
     assert both.slopes.these.value > 0
-    assert "Over 2 environments together" in overall(found)[0]
+    said = overall(found)
+    assert said[0] == (
+        "Over 2 environments together, at its rate: batch 64 and 128 are as good as the best, within 10% of the range."
+    )
+    parts = {part.scored.task.env_id: part for part in found.parts}
+    (cheap,) = [sentence for sentence in said if "cheapest: batch 64" in sentence]
+    samples = sum(part.ways[0].arms[64].curves.samples[-1] for part in parts.values())
+    assert f"{samples:,.4g} samples drawn" in cheap
+    assert any("steadiest" in sentence for sentence in said)
+    assert any("of the budget to the mark" in sentence for sentence in said)
+
+
+def test_each_design_is_told_over_its_environments(tmp_path: Path) -> None:
+    configs = []
+    for match, n in (("updates", 1), ("samples", 3)):
+        for env_id, levels in (("CartPole-v1", LEVELS), ("Acrobot-v1", {16: -480.0, 64: -100.0, 128: -95.0})):
+            configs += fill(tmp_path, levels, noise=5.0, env_id=env_id, match=match, n_steps=n, seeds=6)
+    told = [sentence for sentence in overall(answered(tmp_path, configs)) if "Over 2 environments" in sentence]
+    assert len(told) == 2
+    assert ["match samples" in sentence for sentence in told] != ["match updates" in sentence for sentence in told]
 
 
 def test_under_five_seeds_nothing_is_called_better_and_the_reason_is_said(tmp_path: Path) -> None:

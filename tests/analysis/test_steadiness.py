@@ -59,7 +59,7 @@ def test_at_their_own_best_rates_the_runs_are_those_that_the_score_is_taken_from
     found = made(tmp_path, shapes)
     (part,) = found.parts
     assert comparable(part) == (16, 64)
-    falls = steadiness_samples(part, "drawdown_max")
+    falls = steadiness_samples(part, "drawdown_max", comparable(part))
     scale = part.scored.scale.range
     assert scale is not None
     assert falls[16].tolist() == pytest.approx([-270 / scale] * 12)
