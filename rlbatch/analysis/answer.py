@@ -32,8 +32,6 @@ DELTA = 0.1
 """Largest difference that does not matter, as a part of the reference range, where nothing else was declared."""
 _SEED = 0
 """Of the resamples: the same folders give the same numbers."""
-_OLD_NAMES = {"steps_to_threshold": "auc"}
-"""Declared metrics that say nothing about a whole arm -> what is compared instead."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,8 @@ class Verdicts:
         hump: where the score rises and then falls, or None with fewer than three batch sizes.
         reference: batch size that the others are compared with, or None where it is not there.
         against: batch size -> how it compares with the reference.
-        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters.
+        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters, or
+            where something else differs too.
         frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
         more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
     """
@@ -78,6 +77,7 @@ class Part:
         verdicts: kind of each way -> what is said.
         scaled: whether the scores are on the environment's scale; else they are returns, and delta has no meaning.
         seed_correlation: of the scores of one seed at different batch sizes; None where too few seeds tell.
+        notes: ways that there are not, and why.
     """
 
     scored: ScoredTask
@@ -87,11 +87,12 @@ class Part:
     verdicts: Mapping[Kind, Verdicts]
     scaled: bool
     seed_correlation: float | None
+    notes: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The environment, with the settings that tell this design from others."""
-        return self.scored.task.env_id + design_words(self.slice.fixed)
+        return self.scored.task.name + design_words(self.slice.fixed)
 
     @property
     def mark(self) -> str | None:
@@ -112,7 +113,7 @@ class Together:
     Attributes:
         fixed: axis -> value of the design.
         kind: of the way.
-        env_ids: of the environments.
+        names: of the environments.
         samples: batch size -> scores of each environment, on its scale.
         aggregates: batch size -> interquartile mean, mean, median and optimality gap.
         slopes: per doubling of the batch size, of these environments and of others like them.
@@ -122,7 +123,7 @@ class Together:
 
     fixed: Mapping[str, Any]
     kind: Kind
-    env_ids: tuple[str, ...]
+    names: tuple[str, ...]
     samples: Mapping[int, tuple[Floats, ...]]
     aggregates: Mapping[int, Aggregates]
     slopes: Pooled | None
@@ -141,6 +142,7 @@ class Answer:
         declared: whether the metric and delta were declared before training.
         parts: one per environment and design.
         together: over environments, where several share batch sizes under one design.
+        notes: what was asked for or could be expected and is not there, a line each.
     """
 
     comparison: Comparison
@@ -149,6 +151,7 @@ class Answer:
     declared: bool
     parts: tuple[Part, ...]
     together: tuple[Together, ...]
+    notes: tuple[str, ...]
 
 
 def answer(comparison: Comparison, *, metric: str | None = None, delta: float | None = None) -> Answer:
@@ -160,41 +163,47 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
         delta: the largest difference that does not matter, as a part of the reference range; likewise, else 0.1.
 
     Raises:
-        InputError: there is no such metric, or it is not one number for every run.
+        InputError: there is no such metric, or it is not a score. What learns nothing is steady, so stability is
+            compared only between batch sizes that score alike (see `steadiness.py`); and not every run reaches a mark.
     """
     analysis = comparison.collected.analysis
     told = str(analysis.get("metric", "auc"))
-    chosen = metric or _OLD_NAMES.get(told, told)
-    known = [name for name, about in METRICS.items() if about.kind in ("score", "difference")]
+    known = [name for name, about in METRICS.items() if about.kind == "score"]
+    chosen = metric or (told if told in known else "auc")
     if chosen not in known:
-        raise InputError("metric", f"{chosen!r} is not one number per run", nearest(chosen, known) or ", ".join(known))
+        raise InputError("--metric", f"{chosen} is no score of a run", nearest(chosen, known) or ", ".join(known))
     within = float(analysis.get("equivalence", DELTA)) if delta is None else delta
     reference = dict(analysis.get("reference", {}))
     parts = [_part(scored, one, chosen, within, reference) for scored in comparison.tasks for one in scored.task.slices]
+    notes = [] if metric or chosen == told else [f"{told} was declared, which is no score of a run: this is {chosen}"]
+    notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     parts = [part for part in parts if part.ways]
     declared = bool(analysis) and metric in (None, told) and delta in (None, analysis.get("equivalence"))
-    return Answer(comparison, chosen, within, declared, tuple(parts), tuple(_together(parts, within, reference)))
+    together, apart = _together(parts, within, reference)
+    return Answer(comparison, chosen, within, declared, tuple(parts), tuple(together), (*notes, *apart))
 
 
 def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
-    ways = ways_of(scored, one, metric, reference)
+    ways, notes = ways_of(scored, one, metric, reference)
     scaled = scored.scale.range is not None
-    verdicts = {way.kind: _verdicts(way.samples, delta if scaled else None, _reference(reference, way)) for way in ways}
+    compared = _reference(reference, one)
+    verdicts = {way.kind: _verdicts(way, delta if scaled else None, compared) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
-    return Part(scored, one, metric, ways, verdicts, scaled, alike)
+    return Part(scored, one, metric, ways, verdicts, scaled, alike, notes)
 
 
-def _reference(declared: Mapping[str, Any], way: Way) -> int | None:
+def _reference(declared: Mapping[str, Any], part: Slice) -> int | None:
     """Returns the batch size that was declared as the reference; the preset's where none was."""
-    batch = declared.get("batch_size")
-    if batch is None:
-        labels = [labels["lr_reference_batch"] for arm in way.arms.values() for labels in arm.arm.labels]
-        batch = labels[0] if labels else None
-    return batch if batch in way.samples else None
+    labels = [labels["lr_reference_batch"] for arm in part.cells.values() for labels in arm.labels]
+    batch: int | None = declared.get("batch_size", labels[0] if labels else None)
+    return batch
 
 
-def _verdicts(samples: Mapping[int, Floats], delta: float | None, reference: int | None) -> Verdicts:
-    return _concluded({batch: mean_of(scores) for batch, scores in samples.items()}, samples, delta, reference)
+def _verdicts(way: Way, delta: float | None, reference: int | None) -> Verdicts:
+    means = {batch: mean_of(scores) for batch, scores in way.samples.items()}
+    if way.confounded:  # whatever differs may differ for another reason than the batch size
+        return Verdicts(means, None, None, None, {}, {}, {}, {})
+    return _concluded(means, way.samples, delta, reference if reference in means else None)
 
 
 def _concluded(
@@ -220,20 +229,28 @@ def _more(samples: Mapping[int, Floats], delta: float | None, reference: int | N
     return {batch: more_seeds(scores, samples[reference], delta) for batch, scores in others.items()}
 
 
-def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> list[Together]:
-    """Returns for each design and way that several environments share what they say together."""
+def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> tuple[list[Together], list[str]]:
+    """Returns for each design and way that several environments share what they say together, and what is left out."""
     groups: dict[tuple[str, Kind], list[tuple[Part, Way]]] = {}
     for part in parts:
         for way in part.ways:
-            if part.scaled:
+            if part.scaled and not way.confounded:
                 groups.setdefault((repr(sorted(part.slice.fixed.items())), way.kind), []).append((part, way))
-    found = []
+    found, notes = [], []
     for (_, kind), members in groups.items():
-        envs = {part.scored.task.env_id for part, _ in members}
+        names = {part.scored.task.name for part, _ in members}
         shared = sorted(set.intersection(*(set(way.samples) for _, way in members)))
-        if len(envs) > 1 and len(envs) == len(members) and len(shared) > 1:
-            found.append(_joined(kind, members, shared, delta, _reference(reference, members[0][1])))
-    return found
+        if len(names) > 1 and len(names) == len(members) and len(shared) > 1:
+            found.append(_joined(kind, members, shared, delta, _reference(reference, members[0][0].slice)))
+            others = sorted(set().union(*(way.samples for _, way in members)) - set(shared))
+            if others:
+                sizes = ", ".join(map(str, others))
+                notes.append(f"environments together, {kind}: without batch {sizes}, which not all of them have")
+    names = {name for both in found for name in both.names}
+    apart = dict.fromkeys(part.scored.task.name for part in parts if part.scored.task.name not in names)
+    if found and apart:
+        notes.append(f"environments together: without {', '.join(apart)}")
+    return found, notes
 
 
 def _joined(
@@ -247,7 +264,7 @@ def _joined(
     return Together(
         fixed=members[0][0].slice.fixed,
         kind=kind,
-        env_ids=tuple(part.scored.task.env_id for part, _ in members),
+        names=tuple(part.scored.task.name for part, _ in members),
         samples=samples,
         aggregates={batch: aggregates(these, _SEED) for batch, these in samples.items()},
         slopes=trend.pool(slopes),
