@@ -113,6 +113,7 @@ class Together:
     Attributes:
         fixed: axis -> value of the design.
         kind: of the way.
+        words: what a conclusion has to say of the learning rates.
         names: of the environments.
         samples: batch size -> scores of each environment, on its scale.
         aggregates: batch size -> interquartile mean, mean, median and optimality gap.
@@ -123,6 +124,7 @@ class Together:
 
     fixed: Mapping[str, Any]
     kind: Kind
+    words: str
     names: tuple[str, ...]
     samples: Mapping[int, tuple[Floats, ...]]
     aggregates: Mapping[int, Aggregates]
@@ -261,9 +263,11 @@ def _joined(
     means = {batch: combine([mean_of(one) for one in these], weights) for batch, these in samples.items()}
     slopes = [trend.slope({batch: mean_of(way.samples[batch]) for batch in shared}) for _, way in members]
     compared = reference if reference in samples else None
+    words = {way.words for _, way in members}
     return Together(
         fixed=members[0][0].slice.fixed,
         kind=kind,
+        words=words.pop() if len(words) == 1 else f"{kind}, which differs between environments",
         names=tuple(part.scored.task.name for part, _ in members),
         samples=samples,
         aggregates={batch: aggregates(these, _SEED) for batch, these in samples.items()},

@@ -70,7 +70,7 @@ def overall(found: Answer) -> tuple[str, ...]:
 def _together(both: Together, parts: Sequence[Part], delta: float) -> list[str]:
     verdicts = both.verdicts
     alike = tuple(verdicts.equivalent)
-    where = f"Over {len(both.names)} environments together{design_words(both.fixed)}, {both.kind}"
+    where = f"Over {len(both.names)} environments together{design_words(both.fixed)}, {both.words}"
     counts = [len(scores) for these in both.samples.values() for scores in these]
     whether = f"{_batches(alike)} {_are(alike)}" if alike else "no batch size is shown to be"
     said = [f"{where}: {whether} as good as the best, within {delta:.0%} of the range."]
@@ -158,6 +158,8 @@ def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> li
     if advantage is None or verdicts.reference is None:
         return []
     unit = "of the range" if scaled else "of return"
+    if advantage.low == advantage.high == 0:
+        return [f"Half of the seeds always choose batch {verdicts.reference} itself: there is no advantage to tell."]
     return [
         f"A batch size chosen on half of the seeds scores {_signed(advantage)} {unit} over batch {verdicts.reference} "
         f"on the other half ({SPLITS} splits)."
@@ -170,26 +172,32 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found:
     said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (Hsu's comparison with the best, Welch's errors)."]
     if counts[0] < MIN_SEEDS:
         said.append(f"Under {MIN_SEEDS} seeds nothing is called better: a variance of so few numbers is hardly known.")
-    if (
-        part.scaled
-        and (standings["undecided"] or not standings["equivalent"])
-        and counts[0] > 1
-        and len(way.samples) > 1
-    ):
-        deviation = float(np.sqrt(np.mean([scores.var(ddof=1) for scores in way.samples.values()])))
-        if deviation > 0:
-            needed = seeds_to_decide(deviation, len(way.samples), found.delta)
-            said.append(f"About {needed} seeds per batch size would decide, at the deviation seen so far.")
-    if (
-        part.scaled
-        and max(float(scores.mean()) for scores in way.samples.values()) < _HARDLY
-        and METRICS[found.metric].kind == "score"
-    ):
+    if part.scaled and len(way.samples) > 1 and counts[0] > 1:
+        said += _surer(part.verdicts[way.kind], way, standings, found.delta)
+    highest = max(float(scores.mean()) for scores in way.samples.values())
+    if part.scaled and highest < _HARDLY and METRICS[found.metric].kind == "score":
         said.append(f"All of them score below {_HARDLY:.0%} of the range: runs that hardly learned are alike.")
     missing = sum(len(arm.missing) + len(arm.unfinished) for arm in part.scored.task.arms)
     if missing:
         runs = "run of this environment is" if missing == 1 else "runs of this environment are"
         said.append(f"Incomplete: {missing} planned {runs} not in these numbers.")
+    return said
+
+
+def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]], delta: float) -> list[str]:
+    """Returns what would make the verdicts surer: more seeds."""
+    said = []
+    deviation = float(np.sqrt(np.mean([scores.var(ddof=1) for scores in way.samples.values()])))
+    if deviation > 0 and (standings["undecided"] or not standings["equivalent"]):
+        needed = seeds_to_decide(deviation, len(way.samples), delta)
+        said.append(
+            f"With about {needed} seeds per batch size, one that equals the best would be shown to, at the deviation "
+            "seen so far; one whose loss is near the margin may stay undecided."
+        )
+    if more := {batch: count for batch, count in verdicts.more.items() if count}:
+        told = ", ".join(f"{count} for batch {batch}" for batch, count in sorted(more.items()))
+        where = f"of {delta:.0%} of the range from batch {verdicts.reference}"
+        said.append(f"To find a difference {where} takes more seeds: {told}.")
     return said
 
 

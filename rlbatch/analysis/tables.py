@@ -179,7 +179,7 @@ def _together_table(both: Together, found: Answer) -> Table:
     improvement = "P(better)" if verdicts.reference is None else f"P(above batch {verdicts.reference})"
     headings = ("batch", "IQM", "mean", "median", "optimality gap", improvement, *_headings(verdicts))
     where = f"{len(both.names)} environments together{design_words(both.fixed)}"
-    title = f"{where}: {METRICS[found.metric].about}, {both.kind}"
+    title = f"{where}: {METRICS[found.metric].about}, {both.words}"
     lines = _trend_lines(verdicts)
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
