@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
@@ -99,6 +98,8 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def compare(one: RunFolder, other: RunFolder) -> dict[str, bool]:
     """Tells of each part of two runs' records whether it is the same, clocks and attempts aside."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # no driver needs it
+
     rows = [[_without_clocks(row) for row in run.rows()] for run in (one, other)]
     results = [_without_clocks(run.result() or {}) for run in (one, other)]
     steps = [row["timesteps"] for row in rows[1] if row["kind"] == "eval"]
