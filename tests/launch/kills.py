@@ -51,7 +51,14 @@ def train(folder: Path, steps: int) -> int:
 
 
 def torment(
-    folder: Path, steps: int, ways: list[str], rng: random.Random, *, early_s: float = 6.0, late_s: float = 2.0
+    folder: Path,
+    steps: int,
+    ways: list[str],
+    rng: random.Random,
+    *,
+    early_s: float = 6.0,
+    late_s: float = 2.0,
+    ends_here: bool = False,
 ) -> Counter[str]:
     """Trains with a blow of each kind, at a random moment each; returns how often each came before the end.
 
@@ -62,10 +69,11 @@ def torment(
         rng: of the moments.
         early_s: some blows come at most so long after a start, which is mostly loading.
         late_s: the others at most so long after rows were written.
+        ends_here: whether what is left after the last blow is trained by this process.
     """
     dealt: Counter[str] = Counter()
     left, last = list(ways), ""
-    while True:
+    while left or not ends_here:
         with subprocess.Popen([sys.executable, __file__, "--train", str(folder), "--steps", str(steps)]) as driver:
             while left:
                 early = rng.random() < _EARLY
@@ -82,6 +90,8 @@ def torment(
         # a run whose worker was killed has crashed or never began; a signal may come before its handler
         if code not in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143) and last != "worker":
             raise RuntimeError(f"the driver ended with exit code {code}")
+    train(folder, steps)
+    return dealt
 
 
 def differences(one: Path, other: Path) -> list[str]:

@@ -47,13 +47,16 @@ from rlbatch.training.stack import Stack
 # a run and its company
 
 BRIEF: dict[str, Any] = {"total_timesteps": 260, "learning_starts": 60, "n_evaluations": 1, "n_eval_episodes": 2}
+SHORT_EPISODES = {"max_episode_steps": 40}
+"""Of Pendulum, which has 200: an evaluation would take longer than the training."""
 
 
 def company(
     make: Callable[..., RunConfig], own: Callable[[int], dict[str, Any]] = lambda run: {}, **values: Any
 ) -> list[RunConfig]:
     """32 runs of about 200 updates that share values but for those that are each run's own."""
-    shared = {**BRIEF, **({"target_update_interval": 50} if make is dqn else {}), **values}
+    own_kind: dict[Any, dict[str, Any]] = {dqn: {"target_update_interval": 50}, sac: {"env_kwargs": SHORT_EPISODES}}
+    shared = {**BRIEF, **own_kind.get(make, {}), **values}
     return [make(seed=run, **{**shared, **own(run)}) for run in range(32)]
 
 
