@@ -23,8 +23,9 @@ from rlbatch.training.networks import StackedMLP, polyak
 from rlbatch.training.optimizer import Adam, restore_all, state_of
 from rlbatch.training.randomness import Stream, integers, uniforms
 from rlbatch.training.replay import StackedReplay
-from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
+from rlbatch.training.stacking import Actions, batch_mask, batch_rows, column, slices
 from rlbatch.training.state import Arrays, named, of_part
+from rlbatch.training.sums import Sums
 
 
 class Dqn:

@@ -27,8 +27,9 @@ from rlbatch.training.randomness import Stream, Words, normals, uniforms
 from rlbatch.training.replay import StackedReplay
 from rlbatch.training.sac_update import Measured, Slice, learn, tags_of
 from rlbatch.training.squashed import squash
-from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
+from rlbatch.training.stacking import Actions, batch_mask, batch_rows, column, slices
 from rlbatch.training.state import Arrays, named, of_part
+from rlbatch.training.sums import Sums
 
 
 class Sac:
