@@ -34,12 +34,14 @@ class Table:
         headings: of the columns.
         rows: cells; None where there is nothing to say.
         notes: lines below it.
+        planned: whether it tells what was declared before training, and nothing else.
     """
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    planned: bool = False
 
 
 def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
@@ -52,6 +54,7 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
     tables: list[Table] = []
     for part in found.parts:
         tables += [_verdict_table(part, way, found) for way in part.ways]
+        tables += _hump_tables(part)
         arms = {cell: part.scored.arms[a.path] for cell, a in part.slice.cells.items() if a.path in part.scored.arms}
         if arms:
             tables += [_score_table(part, arms), _effort_table(part, arms, axis), *_front_tables(part)]
@@ -76,7 +79,8 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
         )
         for batch, scores in way.samples.items()
     ]
-    return Table(title, headings, tuple(rows), (*way.notes, *_trend_lines(verdicts)))
+    planned = found.declared and way is part.ways[0]
+    return Table(title, headings, tuple(rows), (*way.notes, *_trend_lines(verdicts)), planned)
 
 
 def _headings(verdicts: Verdicts) -> tuple[str, ...]:
@@ -96,13 +100,15 @@ def _cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
 
 
 def _trend_lines(verdicts: Verdicts) -> list[str]:
-    lines = []
-    if verdicts.trend is not None:
-        lines.append(f"per doubling of the batch: {shown(verdicts.trend.interval())}")
-    if verdicts.hump is not None:
-        hump = verdicts.hump
-        lines.append(f"a rise, then a fall: p = {hump.p_value:.3f}, clearest at batch {hump.batch_size:g}")
-    return lines
+    return [] if verdicts.trend is None else [f"per doubling of the batch: {shown(verdicts.trend.interval())}"]
+
+
+def _hump_tables(part: Part) -> list[Table]:
+    """Returns whether the score rises and then falls, where there are batch sizes enough to tell."""
+    humps = {kind: verdicts.hump for kind, verdicts in part.verdicts.items()}
+    rows = [(kind, hump.p_value, f"{hump.batch_size:g}") for kind, hump in humps.items() if hump is not None]
+    title = f"{name_of(part)}: a rise of the score with the batch size, then a fall"
+    return [Table(title, ("learning rates", "p", "clearest at batch"), tuple(rows))] if rows else []
 
 
 def _score_table(part: Part, arms: dict[tuple[int, float], ScoredArm]) -> Table:
@@ -221,7 +227,13 @@ def _together_table(both: Together, found: Answer) -> Table:
     lines = _trend_lines(verdicts)
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
-    return Table(title, headings, tuple(rows), tuple(lines))
+    planned = found.declared and all(part.ways[0].kind == both.kind for part in _members(both, found))
+    return Table(title, headings, tuple(rows), tuple(lines), planned)
+
+
+def _members(both: Together, found: Answer) -> list[Part]:
+    """Returns the parts that are taken together."""
+    return [part for part in found.parts if part.scaled and part.slice.fixed == both.fixed]
 
 
 def _missing_lines(part: Part) -> tuple[str, ...]:
