@@ -13,7 +13,8 @@ import yaml
 from rlbatch import experiment as experiment_module
 from rlbatch.config import RunConfig
 from rlbatch.errors import BusyError, InputError, RefusedError
-from rlbatch.experiment import Declared, Experiment, experiment_at
+from rlbatch.experiment import Experiment, experiment_at
+from rlbatch.plans import Declared
 from rlbatch.results import run_path, run_record, write_json
 
 RESULT = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlbatch.errors import RefusedError, TemporaryError
-from rlbatch.experiment import Declared, Experiment
+from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import attempts, checkpoints, local, remote
 from rlbatch.launch.calibrate import calibrate
@@ -22,6 +22,7 @@ from rlbatch.launch.job import Job, Resources, renumbered, stacks_of
 from rlbatch.launch.machine import capacity, check_device, check_memory, gpu_name
 from rlbatch.launch.plan import Capacity
 from rlbatch.launch.provenance import file_hash, provenance, without_secrets
+from rlbatch.plans import Declared
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
 from rlbatch.training.checkpoint import INTERVAL_S
 
