@@ -1,9 +1,9 @@
 """Where does an environment's score scale begin and end, and which marks lie on it?
 
 `low` is 0 and `high` is 1. For a listed environment both are listed. For others `low` is the return of random play in
-`references.json`, and `high`, within one experiment only, the best three evaluations in a row of any of its runs: such a
-scale compares the arms of that experiment and nothing else, and says so. An arm's mean final score would be no end of a
-scale: it falls when a run of the best arm diverges, and every other score would rise.
+`references.json`, and `high`, within one experiment only, the mean of the best three evaluations in a row of any run:
+such a scale compares the arms of that experiment and nothing else, and says so. The best arm's mean would be no end of
+a scale: it falls when one of its runs diverges, and all scores would rise.
 """
 
 from __future__ import annotations
@@ -75,10 +75,17 @@ def scale_of(
     if low is None:
         return Scale(None, None, False, "not listed, and no references.json tells what random play brings: no scale")
     if experiments > 1:
-        return Scale(low, None, False, "not listed, and several experiments hold it, which have no best run in common: no scale")
+        return Scale(
+            low, None, False, "not listed, and held by several experiments, which have no scale in common: no scale"
+        )
     if best is None or best <= low:
         return Scale(low, None, False, "not listed, and no run is better than random play: no scale")
-    return Scale(low, best, False, "not listed: 0 is random play and 1 the best three evaluations in a row of any run, in this experiment only")
+    return Scale(
+        low,
+        best,
+        False,
+        "not listed: 0 is random play and 1 the best three evaluations in a row of any run, in this experiment only",
+    )
 
 
 def marks_of(env_id: str, scale: Scale) -> dict[str, float]:
