@@ -71,6 +71,7 @@ def execute(
     cluster: Cluster | None = None,
     argv: Sequence[str] = (),
     declared: Declared | None = None,
+    confirms: str = "",
     checked: bool = False,
 ) -> list[Outcome]:
     """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
@@ -93,6 +94,7 @@ def execute(
         cluster: the one these three name, if the caller has made it for `check`; it is closed at the end.
         argv: the command, for the record.
         declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
+        confirms: name of the experiment whose choice these runs confirm; the plan says so.
         checked: whether the caller has just called `check`, which reads every run folder.
 
     Raises:
@@ -107,7 +109,7 @@ def execute(
         argv = without_secrets(argv)
         with experiment.lock() as lock:
             if declared is None:
-                experiment.add_plan([run.config for run in planned], argv)
+                experiment.add_plan([run.config for run in planned], argv, confirms=confirms)
             else:
                 experiment.replace_plan(declared, argv)
             attempts.salvage(experiment, [run.config for run in planned])
