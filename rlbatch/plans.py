@@ -150,7 +150,7 @@ def _undeclared(plans: Sequence[Mapping[str, Any]], said: Mapping[str, Any]) -> 
         if before.get("reference", said.get("reference")) != said.get("reference"):
             changed.append("reference")
         if changed and (number == 0 or "file" in plan):
-            return f"{' and '.join(changed)} was declared or changed after the first run had begun"
+            return f"{', '.join(changed)} declared or changed after the first run had begun"
     return ""
 
 

@@ -76,6 +76,17 @@ def test_a_file_that_is_the_plan_already_is_not_written_again(tmp_path: Path) ->
     assert first["analysis_hash"] != second["analysis_hash"]
 
 
+def test_a_plan_that_confirms_says_what(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path)
+    experiment.add_plan([config(0)], ["rlbatch", "recommend"], confirms="known")
+    assert experiment.plan().confirms == "known"
+    assert "confirms: known" in experiment.plan_path.read_text()
+    Experiment(tmp_path / "x").path.mkdir()
+    Experiment(tmp_path / "x").add_plan([config(0)], ["rlbatch", "train"])
+    assert Experiment(tmp_path / "x").plan().confirms == ""
+    assert "confirms" not in Experiment(tmp_path / "x").plan_path.read_text()
+
+
 def test_a_file_is_kept_to_the_letter_with_the_second_labels_of_its_runs(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path)
     text = "# why?  \nname: x\r\n\tend: 'é'"

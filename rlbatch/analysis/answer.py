@@ -18,6 +18,7 @@ from rlbatch.analysis.arms import Slice, design_words
 from rlbatch.analysis.best import Comparison as Against
 from rlbatch.analysis.best import Standing
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
+from rlbatch.analysis.declared import exploratory, reference_of
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of
 from rlbatch.analysis.metrics import METRICS
@@ -138,7 +139,8 @@ class Answer:
         comparison: what it is concluded from.
         metric: what arms are compared by.
         delta: largest difference that does not matter, as a part of the reference range.
-        declared: whether the metric and delta were declared before training.
+        exploratory: why this is not the comparison that was declared before training; empty where it is.
+        notes: what a reader has to know of what was read and declared, a line each.
         parts: one per environment and design.
         together: over environments, where several share batch sizes under one design.
     """
@@ -146,9 +148,15 @@ class Answer:
     comparison: Comparison
     metric: str
     delta: float
-    declared: bool
+    exploratory: str
+    notes: tuple[str, ...]
     parts: tuple[Part, ...]
     together: tuple[Together, ...]
+
+    @property
+    def declared(self) -> bool:
+        """Whether metric and delta were declared before training, and nothing but that is compared."""
+        return not self.exploratory
 
 
 def answer(comparison: Comparison, *, metric: str | None = None, delta: float | None = None) -> Answer:
@@ -162,18 +170,23 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
     Raises:
         InputError: there is no such metric, or it is not one number for every run.
     """
-    analysis = comparison.collected.analysis
+    collected = comparison.collected
+    analysis = collected.analysis
     told = str(analysis.get("metric", "auc"))
     chosen = metric or _OLD_NAMES.get(told, told)
     known = [name for name, about in METRICS.items() if about.kind in ("score", "difference")]
     if chosen not in known:
         raise InputError("metric", f"{chosen!r} is not one number per run", nearest(chosen, known) or ", ".join(known))
     within = float(analysis.get("equivalence", DELTA)) if delta is None else delta
-    reference = dict(analysis.get("reference", {}))
-    parts = [_part(scored, one, chosen, within, reference) for scored in comparison.tasks for one in scored.task.slices]
+    parts, notes = [], [*collected.notes]
+    for scored in comparison.tasks:
+        reference, note = reference_of(collected.plans, scored.experiments)
+        notes += [f"{scored.task.env_id}: {note}"] if note else []
+        parts += [_part(scored, one, chosen, within, reference) for one in scored.task.slices]
     parts = [part for part in parts if part.ways]
-    declared = bool(analysis) and metric in (None, told) and delta in (None, analysis.get("equivalence"))
-    return Answer(comparison, chosen, within, declared, tuple(parts), tuple(_together(parts, within, reference)))
+    asked = comparison.asked if collected.whole else (*comparison.asked, "a part of the runs")
+    why = exploratory(collected.plans, chosen, within, asked)
+    return Answer(comparison, chosen, within, why, tuple(notes), tuple(parts), tuple(_together(parts, within)))
 
 
 def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
@@ -220,7 +233,7 @@ def _more(samples: Mapping[int, Floats], delta: float | None, reference: int | N
     return {batch: more_seeds(scores, samples[reference], delta) for batch, scores in others.items()}
 
 
-def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> list[Together]:
+def _together(parts: Sequence[Part], delta: float) -> list[Together]:
     """Returns for each design and way that several environments share what they say together."""
     groups: dict[tuple[str, Kind], list[tuple[Part, Way]]] = {}
     for part in parts:
@@ -232,7 +245,8 @@ def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any])
         envs = {part.scored.task.env_id for part, _ in members}
         shared = sorted(set.intersection(*(set(way.samples) for _, way in members)))
         if len(envs) > 1 and len(envs) == len(members) and len(shared) > 1:
-            found.append(_joined(kind, members, shared, delta, _reference(reference, members[0][1])))
+            references = {part.verdicts[kind].reference for part, _ in members}
+            found.append(_joined(kind, members, shared, delta, references.pop() if len(references) == 1 else None))
     return found
 
 

@@ -77,7 +77,7 @@ def answer_to(
     where: tuple[tuple[str, Any], ...],
     group: str | None,
 ) -> Answer:
-    """Returns what the runs of the folders say; a look at an unfinished experiment is counted."""
+    """Returns what the runs of the folders say; a look at an unfinished experiment is counted, and notes are told."""
     from rlbatch.analysis.answer import answer
     from rlbatch.analysis.collect import collect
     from rlbatch.analysis.comparison import compare
@@ -88,6 +88,8 @@ def answer_to(
     found = answer(comparison, metric=metric, delta=delta)
     for experiment in collected.experiments:
         note_look(experiment, [run for run in collected.runs if run.folder.is_relative_to(experiment)])
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
     return found
 
 

@@ -235,6 +235,8 @@ def test_only_runs_with_the_settings_that_are_asked_for_are_compared(tmp_path: P
         compare([tmp_path], where={"learning_rate": 2.0})
     with pytest.raises(InputError, match="did you mean learning_rate"):
         compare([tmp_path], where={"learning_rat": 2.0})
+    plan(tmp_path, [*configs, config(batch_size=64, seed=99)])
+    assert not compare([tmp_path], where={"match": "updates"}).complete
 
 
 def test_another_threshold_is_the_mark(tmp_path: Path) -> None:
