@@ -8,16 +8,15 @@ import fcntl
 import json
 import os
 import re
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rlbatch import plans
 from rlbatch.config import RunConfig
-from rlbatch.errors import BusyError, InputError, RefusedError, RlbatchError
-from rlbatch.plans import Declared, Plan, asked_for, current, plan_of, plan_of_file, read_plans, write_plans
+from rlbatch.errors import BusyError, InputError, RlbatchError
+from rlbatch.plans import Declared, Plan
 from rlbatch.results import RunFolder, find_runs, run_path, storage
 
 LOCK_WAIT_S = 5.0
@@ -59,21 +58,12 @@ class Experiment:
         return self.plan().runs
 
     def plan(self) -> Plan:
-        """Returns what the last file asked for, and what single commands have added since.
-
-        Raises:
-            InputError: the plan cannot be read.
-            RefusedError: it has another schema.
-        """
-        asked = asked_for(self._plans())
-        for path in map(Path, asked.runs):
-            if path.is_absolute() or ".." in path.parts:
-                raise RefusedError(str(self.plan_path), f"names the run {str(path)!r}, outside the experiment")
-        return asked
+        """Returns what is asked for now; raises like `plans.asked_now`."""
+        return plans.asked_now(self.plan_path)
 
     def commands(self) -> list[str]:
         """Returns the commands that asked for runs, the oldest first, as a shell takes them; raises like `plan`."""
-        return list(dict.fromkeys(shlex.join(map(str, plan["command"])) for plan in self._plans()))
+        return plans.commands(self.plan_path)
 
     def statuses(self) -> dict[str, str]:
         """Returns run path -> status of all runs, planned or found.
@@ -102,27 +92,12 @@ class Experiment:
         return found
 
     def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str], *, confirms: str = "") -> None:
-        """Merges the runs of one command into the plan; a plan with the same runs is not added twice.
-
-        Args:
-            configs: the runs.
-            argv: the command.
-            confirms: name of the experiment whose choice they confirm; empty for other runs.
-        """
-        new, plans = plan_of(configs, argv) | ({"confirms": confirms} if confirms else {}), self._plans()
-        if all(plan["hash"] != new["hash"] for plan in current(plans)):
-            write_plans(self.plan_path, [*plans, new])
+        """Merges the runs of one command into the plan; see `plans.add_plan`."""
+        plans.add_plan(self.plan_path, configs, argv, confirms=confirms)
 
     def replace_plan(self, declared: Declared, argv: Sequence[str]) -> None:
-        """Makes a file's runs the plan. Plans before it are kept, but ask for nothing any more.
-
-        A file that is the plan already, to the letter, is not written again.
-        """
-        new, plans = plan_of_file(declared, argv), self._plans()
-        counting = current(plans)
-        kept = ("hash", "analysis_hash", "file")
-        if len(counting) != 1 or any(counting[0].get(key) != new[key] for key in kept):
-            write_plans(self.plan_path, [*plans, new])
+        """Makes a file's runs the plan; see `plans.replace_plan`."""
+        plans.replace_plan(self.plan_path, declared, argv)
 
     def check_usable(self) -> None:
         """Checks that rlbatch may write here: a folder of its own whose plan it can read, or one that can be made.
@@ -147,7 +122,7 @@ class Experiment:
             raise InputError("--out", f"{where!r} is not a path: {error}") from error
         if foreign and not (self.path / ".lock").exists():
             raise InputError("--name", f"{where!r} exists and is not an rlbatch experiment", "choose another --name")
-        self._plans()
+        plans.read_plans(self.plan_path)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -201,9 +176,6 @@ class Experiment:
                 time.sleep(0.1)
             else:
                 return
-
-    def _plans(self) -> list[dict[str, Any]]:
-        return read_plans(self.plan_path)
 
 
 def _status(run: RunFolder) -> str:

@@ -1,13 +1,10 @@
-"""What does experiment.yaml say? The plans of an experiment: which runs were asked for, when, and what was declared.
-
-Every command that trains adds a plan, or replaces those before it, which are kept. So the file also tells whether a
-declaration stood there before the first run began.
-"""
+"""Which runs are asked for in an experiment's folder? What each command and file asked for, in `experiment.yaml`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,17 +59,83 @@ class Plan(NamedTuple):
     confirms: str = ""
 
 
-def read_plans(path: Path) -> list[dict[str, Any]]:
-    """Returns the plans that an experiment.yaml holds, the oldest first; none where there is no such file.
+def asked_now(path: Path) -> Plan:
+    """Returns what the last file asked for, and what single commands have added since.
+
+    Args:
+        path: of `experiment.yaml`, as in all functions here.
 
     Raises:
         InputError: it cannot be read.
-        RefusedError: it has another schema.
+        RefusedError: it has another schema, or names a run outside its folder.
+    """
+    plans = read_plans(path)
+    current = _current(plans)
+    runs, also, analysis = (
+        {name: value for plan in current for name, value in plan.get(key, {}).items()} for key in _MAPPINGS
+    )
+    confirms = next((str(plan["confirms"]) for plan in current if plan.get("confirms")), "")
+    asked = Plan(runs, also, analysis, _undeclared(plans, said_in(analysis)), confirms)
+    for run in map(Path, asked.runs):
+        if run.is_absolute() or ".." in run.parts:
+            raise RefusedError(str(path), f"names the run {str(run)!r}, outside the experiment")
+    return asked
+
+
+def commands(path: Path) -> list[str]:
+    """Returns the commands that asked for runs, the oldest first, as a shell takes them; raises like `read_plans`."""
+    return list(dict.fromkeys(shlex.join(map(str, plan["command"])) for plan in read_plans(path)))
+
+
+def said_in(analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a block `analysis` with each key under the name that is read."""
+    return {SYNONYMS.get(key, key): value for key, value in analysis.items()}
+
+
+def add_plan(path: Path, configs: Sequence[RunConfig], argv: Sequence[str], *, confirms: str = "") -> None:
+    """Adds what a command asks for; a plan with the same runs is not added twice. Raises like `read_plans`.
+
+    Args:
+        path: of `experiment.yaml`.
+        configs: the runs.
+        argv: the command.
+        confirms: name of the experiment whose choice they confirm; empty for other runs.
+    """
+    new, plans = _plan(configs, argv) | ({"confirms": confirms} if confirms else {}), read_plans(path)
+    if all(plan["hash"] != new["hash"] for plan in _current(plans)):
+        _write_plans(path, [*plans, new])
+
+
+def replace_plan(path: Path, declared: Declared, argv: Sequence[str]) -> None:
+    """Makes a file's runs the plan. Plans before it are kept, but ask for nothing any more.
+
+    A file that is the plan already, to the letter, is not written again. Raises like `read_plans`.
+    """
+    analysis = dict(declared.analysis)
+    new = _plan(declared.configs, argv) | {
+        "also": {run_id: [dict(labels) for labels in more] for run_id, more in declared.also.items()},
+        "analysis": analysis,
+        "analysis_hash": _hash(analysis),
+        "file": declared.text,
+    }
+    plans = read_plans(path)
+    kept = ("hash", "analysis_hash", "file")
+    current = _current(plans)
+    if len(current) != 1 or any(current[0].get(key) != new[key] for key in kept):
+        _write_plans(path, [*plans, new])
+
+
+def read_plans(path: Path) -> list[dict[str, Any]]:
+    """Returns all plans, the oldest first.
+
+    Raises:
+        InputError: they cannot be read.
+        RefusedError: they have another schema.
     """
     if not path.exists():
         return []
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)  # noqa: S506 - it is safe
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)  # noqa: S506 - safe
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(str(path), f"cannot be read: {error}") from error
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
@@ -83,56 +146,11 @@ def read_plans(path: Path) -> list[dict[str, Any]]:
     return list(plans)
 
 
-def write_plans(path: Path, plans: Sequence[Mapping[str, Any]]) -> None:
-    """Writes an experiment.yaml; raises TemporaryError where the disk is full."""
-    content = {"schema": SCHEMA, "name": path.parent.name, "plans": plans}
-    head = "# The runs that were asked for in this folder. Written by rlbatch.\n"
-    with storage(path.parent):
-        write_bytes(path, (head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120)).encode())
-
-
-def asked_for(plans: Sequence[Mapping[str, Any]]) -> Plan:
-    """Returns what the last file asked for, and what single commands have added since."""
-    counting = current(plans)
-    runs, also, analysis = (
-        {name: value for plan in counting for name, value in plan.get(key, {}).items()} for key in _MAPPINGS
-    )
-    confirms = next((str(plan["confirms"]) for plan in counting if plan.get("confirms")), "")
-    return Plan(runs, also, analysis, _undeclared(plans, said_in(analysis)), confirms)
-
-
-def plan_of(configs: Sequence[RunConfig], argv: Sequence[str]) -> dict[str, Any]:
-    """Returns what is kept of one command."""
+def _plan(configs: Sequence[RunConfig], argv: Sequence[str]) -> dict[str, Any]:
+    """Returns what the plan keeps of one command."""
     runs = {str(run_path(config)): config.run_id for config in configs}
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"command": list(argv), "created": created, "hash": hash_of(sorted(runs.values())), "runs": runs}
-
-
-def plan_of_file(declared: Declared, argv: Sequence[str]) -> dict[str, Any]:
-    """Returns what is kept of a command that carries out an experiment file."""
-    analysis = dict(declared.analysis)
-    return plan_of(declared.configs, argv) | {
-        "also": {run_id: [dict(labels) for labels in more] for run_id, more in declared.also.items()},
-        "analysis": analysis,
-        "analysis_hash": hash_of(analysis),
-        "file": declared.text,
-    }
-
-
-def current(plans: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Returns the plans that count: the last one that came from a file, and those after it."""
-    files = [index for index, plan in enumerate(plans) if "file" in plan]
-    return plans[files[-1] :] if files else plans
-
-
-def said_in(analysis: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a block `analysis` with each key under the name that is read."""
-    return {SYNONYMS.get(key, key): value for key, value in analysis.items()}
-
-
-def hash_of(content: Any) -> str:
-    """Returns the SHA-256 of plain data."""
-    return hashlib.sha256(json.dumps(content, sort_keys=isinstance(content, dict)).encode()).hexdigest()
+    return {"command": list(argv), "created": created, "hash": _hash(sorted(runs.values())), "runs": runs}
 
 
 def _undeclared(plans: Sequence[Mapping[str, Any]], said: Mapping[str, Any]) -> str:
@@ -154,9 +172,26 @@ def _undeclared(plans: Sequence[Mapping[str, Any]], said: Mapping[str, Any]) -> 
     return ""
 
 
+def _current(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the plans that count: the last one that came from a file, and those after it."""
+    files = [index for index, plan in enumerate(plans) if "file" in plan]
+    return plans[files[-1] :] if files else plans
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=isinstance(content, dict)).encode()).hexdigest()
+
+
 def _is_plan(plan: Any) -> bool:
     whole = isinstance(plan, Mapping) and {"hash", "runs"} <= set(plan)
     return whole and all(isinstance(plan.get(key, {}), Mapping) for key in _MAPPINGS)
+
+
+def _write_plans(path: Path, plans: list[dict[str, Any]]) -> None:
+    content = {"schema": SCHEMA, "name": path.parent.name, "plans": plans}
+    head = "# The runs that were asked for in this folder. Written by rlbatch.\n"
+    with storage(path.parent):
+        write_bytes(path, (head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120)).encode())
 
 
 _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

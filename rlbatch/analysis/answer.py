@@ -33,8 +33,6 @@ DELTA = 0.1
 """Largest difference that does not matter, as a part of the reference range, where nothing else was declared."""
 _SEED = 0
 """Of the resamples: the same folders give the same numbers."""
-_OLD_NAMES = {"steps_to_threshold": "auc"}
-"""Declared metrics that say nothing about a whole arm -> what is compared instead."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class Verdicts:
         hump: where the score rises and then falls, or None with fewer than three batch sizes.
         reference: batch size that the others are compared with, or None where it is not there.
         against: batch size -> how it compares with the reference.
-        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters.
+        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters, or
+            where something else differs too.
         frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
         more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
     """
@@ -79,6 +78,7 @@ class Part:
         verdicts: kind of each way -> what is said.
         scaled: whether the scores are on the environment's scale; else they are returns, and delta has no meaning.
         seed_correlation: of the scores of one seed at different batch sizes; None where too few seeds tell.
+        notes: ways that there are not, and why.
     """
 
     scored: ScoredTask
@@ -88,11 +88,12 @@ class Part:
     verdicts: Mapping[Kind, Verdicts]
     scaled: bool
     seed_correlation: float | None
+    notes: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The environment, with the settings that tell this design from others."""
-        return self.scored.task.env_id + design_words(self.slice.fixed)
+        return self.scored.task.name + design_words(self.slice.fixed)
 
     @property
     def mark(self) -> str | None:
@@ -113,7 +114,8 @@ class Together:
     Attributes:
         fixed: axis -> value of the design.
         kind: of the way.
-        env_ids: of the environments.
+        words: what a conclusion has to say of the learning rates.
+        names: of the environments.
         samples: batch size -> scores of each environment, on its scale.
         aggregates: batch size -> interquartile mean, mean, median and optimality gap.
         slopes: per doubling of the batch size, of these environments and of others like them.
@@ -123,7 +125,8 @@ class Together:
 
     fixed: Mapping[str, Any]
     kind: Kind
-    env_ids: tuple[str, ...]
+    words: str
+    names: tuple[str, ...]
     samples: Mapping[int, tuple[Floats, ...]]
     aggregates: Mapping[int, Aggregates]
     slopes: Pooled | None
@@ -140,18 +143,18 @@ class Answer:
         metric: what arms are compared by.
         delta: largest difference that does not matter, as a part of the reference range.
         exploratory: why this is not the comparison that was declared before training; empty where it is.
-        notes: what a reader has to know of what was read and declared, a line each.
         parts: one per environment and design.
         together: over environments, where several share batch sizes under one design.
+        notes: what was asked for, declared or could be expected and is not there, a line each.
     """
 
     comparison: Comparison
     metric: str
     delta: float
     exploratory: str
-    notes: tuple[str, ...]
     parts: tuple[Part, ...]
     together: tuple[Together, ...]
+    notes: tuple[str, ...]
 
     @property
     def declared(self) -> bool:
@@ -168,46 +171,53 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
         delta: the largest difference that does not matter, as a part of the reference range; likewise, else 0.1.
 
     Raises:
-        InputError: there is no such metric, or it is not one number for every run.
+        InputError: there is no such metric, or it is not a score. What learns nothing is steady, so stability is
+            compared only between batch sizes that score alike (see `steadiness.py`); and not every run reaches a mark.
     """
     collected = comparison.collected
     analysis = collected.analysis
     told = str(analysis.get("metric", "auc"))
-    chosen = metric or _OLD_NAMES.get(told, told)
-    known = [name for name, about in METRICS.items() if about.kind in ("score", "difference")]
+    known = [name for name, about in METRICS.items() if about.kind == "score"]
+    chosen = metric or (told if told in known else "auc")
     if chosen not in known:
-        raise InputError("metric", f"{chosen!r} is not one number per run", nearest(chosen, known) or ", ".join(known))
+        raise InputError("--metric", f"{chosen} is no score of a run", nearest(chosen, known) or ", ".join(known))
     within = float(analysis.get("equivalence", DELTA)) if delta is None else delta
     parts, notes = [], [*collected.notes]
+    if not metric and chosen != told:
+        notes.append(f"{told} was declared, which is no score of a run: this is {chosen}")
     for scored in comparison.tasks:
         reference, note = reference_of(collected.plans, scored.experiments)
         notes += [f"{scored.task.env_id}: {note}"] if note else []
         parts += [_part(scored, one, chosen, within, reference) for one in scored.task.slices]
+    notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     parts = [part for part in parts if part.ways]
     asked = comparison.asked if collected.whole else (*comparison.asked, "a part of the runs")
     why = exploratory(collected.plans, chosen, within, asked)
-    return Answer(comparison, chosen, within, why, tuple(notes), tuple(parts), tuple(_together(parts, within)))
+    together, apart = _together(parts, within)
+    return Answer(comparison, chosen, within, why, tuple(parts), tuple(together), (*notes, *apart))
 
 
 def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
-    ways = ways_of(scored, one, metric, reference)
+    ways, notes = ways_of(scored, one, metric, reference)
     scaled = scored.scale.range is not None
-    verdicts = {way.kind: _verdicts(way.samples, delta if scaled else None, _reference(reference, way)) for way in ways}
+    compared = _reference(reference, one)
+    verdicts = {way.kind: _verdicts(way, delta if scaled else None, compared) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
-    return Part(scored, one, metric, ways, verdicts, scaled, alike)
+    return Part(scored, one, metric, ways, verdicts, scaled, alike, notes)
 
 
-def _reference(declared: Mapping[str, Any], way: Way) -> int | None:
+def _reference(declared: Mapping[str, Any], part: Slice) -> int | None:
     """Returns the batch size that was declared as the reference; the preset's where none was."""
-    batch = declared.get("batch_size")
-    if batch is None:
-        labels = [labels["lr_reference_batch"] for arm in way.arms.values() for labels in arm.arm.labels]
-        batch = labels[0] if labels else None
-    return batch if batch in way.samples else None
+    labels = [labels["lr_reference_batch"] for arm in part.cells.values() for labels in arm.labels]
+    batch: int | None = declared.get("batch_size", labels[0] if labels else None)
+    return batch
 
 
-def _verdicts(samples: Mapping[int, Floats], delta: float | None, reference: int | None) -> Verdicts:
-    return _concluded({batch: mean_of(scores) for batch, scores in samples.items()}, samples, delta, reference)
+def _verdicts(way: Way, delta: float | None, reference: int | None) -> Verdicts:
+    means = {batch: mean_of(scores) for batch, scores in way.samples.items()}
+    if way.confounded:  # whatever differs may differ for another reason than the batch size
+        return Verdicts(means, None, None, None, {}, {}, {}, {})
+    return _concluded(means, way.samples, delta, reference if reference in means else None)
 
 
 def _concluded(
@@ -233,21 +243,29 @@ def _more(samples: Mapping[int, Floats], delta: float | None, reference: int | N
     return {batch: more_seeds(scores, samples[reference], delta) for batch, scores in others.items()}
 
 
-def _together(parts: Sequence[Part], delta: float) -> list[Together]:
-    """Returns for each design and way that several environments share what they say together."""
+def _together(parts: Sequence[Part], delta: float) -> tuple[list[Together], list[str]]:
+    """Returns for each design and way that several environments share what they say together, and what is left out."""
     groups: dict[tuple[str, Kind], list[tuple[Part, Way]]] = {}
     for part in parts:
         for way in part.ways:
-            if part.scaled:
+            if part.scaled and not way.confounded:
                 groups.setdefault((repr(sorted(part.slice.fixed.items())), way.kind), []).append((part, way))
-    found = []
+    found, notes = [], []
     for (_, kind), members in groups.items():
-        envs = {part.scored.task.env_id for part, _ in members}
+        names = {part.scored.task.name for part, _ in members}
         shared = sorted(set.intersection(*(set(way.samples) for _, way in members)))
-        if len(envs) > 1 and len(envs) == len(members) and len(shared) > 1:
+        if len(names) > 1 and len(names) == len(members) and len(shared) > 1:
             references = {part.verdicts[kind].reference for part, _ in members}
             found.append(_joined(kind, members, shared, delta, references.pop() if len(references) == 1 else None))
-    return found
+            others = sorted(set().union(*(way.samples for _, way in members)) - set(shared))
+            if others:
+                sizes = ", ".join(map(str, others))
+                notes.append(f"environments together, {kind}: without batch {sizes}, which not all of them have")
+    names = {name for both in found for name in both.names}
+    apart = dict.fromkeys(part.scored.task.name for part in parts if part.scored.task.name not in names)
+    if found and apart:
+        notes.append(f"environments together: without {', '.join(apart)}")
+    return found, notes
 
 
 def _joined(
@@ -258,10 +276,12 @@ def _joined(
     means = {batch: combine([mean_of(one) for one in these], weights) for batch, these in samples.items()}
     slopes = [trend.slope({batch: mean_of(way.samples[batch]) for batch in shared}) for _, way in members]
     compared = reference if reference in samples else None
+    words = {way.words for _, way in members}
     return Together(
         fixed=members[0][0].slice.fixed,
         kind=kind,
-        env_ids=tuple(part.scored.task.env_id for part, _ in members),
+        words=words.pop() if len(words) == 1 else f"{kind}, which differs between environments",
+        names=tuple(part.scored.task.name for part, _ in members),
         samples=samples,
         aggregates={batch: aggregates(these, _SEED) for batch, these in samples.items()},
         slopes=trend.pool(slopes),

@@ -103,7 +103,7 @@ def figures_of(found: Answer) -> tuple[Figure, ...]:
 def response(part: Part, metric: str) -> Figure:
     """Returns the score against the batch size: mean, interval and every seed, in each way of comparing."""
     series = [_responses(way) for way in part.ways]
-    unit = "0: low, 1: reference" if part.scaled else "return"
+    unit = part.scored.scale.words
     about = "A point is the mean over seeds, with its 95 % interval; each dot is one seed: " + part.ways[0].words + "."
     return Figure(
         f"{_file(part)}-response",
@@ -151,7 +151,7 @@ def profiles(both: Together) -> Figure:
         series.append(Series(f"batch {batch}", thresholds, profile.share, profile.low, profile.high, (), batch))
     return Figure(
         "together-profiles",
-        f"{len(both.env_ids)} environments together: share of runs above a score",
+        f"{len(both.names)} environments together: share of runs above a score",
         "lines",
         "score (0: low, 1: reference)",
         "share of runs",
@@ -164,11 +164,11 @@ def profiles(both: Together) -> Figure:
 def environments(both: Together) -> Figure:
     """Returns the mean score of each environment at each batch size."""
     rows = {
-        env_id: {batch: samples[i] for batch, samples in both.samples.items()} for i, env_id in enumerate(both.env_ids)
+        env_id: {batch: samples[i] for batch, samples in both.samples.items()} for i, env_id in enumerate(both.names)
     }
     return Figure(
         "together-environments",
-        f"{len(both.env_ids)} environments: mean score by batch size, {both.kind}",
+        f"{len(both.names)} environments: mean score by batch size, {both.kind}",
         "heat",
         "batch size",
         "environment",

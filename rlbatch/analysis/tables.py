@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rlbatch.analysis.across import interquartile_mean
 from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
 from rlbatch.analysis.arms import design_words
@@ -13,7 +15,8 @@ from rlbatch.analysis.rates import Band
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.table import Cell, Table, mean_cell, number_cell, shown
 
-_SEED = 0
+SEED = 0
+"""Of the resamples: the same folders give the same numbers in every view."""
 
 
 def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
@@ -35,8 +38,7 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
 
 def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     verdicts = part.verdicts[way.kind]
-    unit = "0 to 1: low to reference" if part.scaled else "returns: there is no scale"
-    title = f"{part.name}: {METRICS[found.metric].about} ({unit}), {way.words}"
+    title = f"{part.name}: {METRICS[found.metric].about} ({part.scored.scale.words}), {way.words}"
     bands = good_rates(part.cells, found.metric, found.delta) if way.averaged and part.scaled else {}
     headings = ("batch", "seeds", "mean", "IQM", *_headings(verdicts), *(("good rates",) if bands else ()))
     rows = [
@@ -44,7 +46,7 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
             batch,
             len(scores),
             verdicts.means[batch].interval(),
-            interquartile_mean(scores, _SEED),
+            interquartile_mean(scores, SEED),
             *_cells(verdicts, batch),
             *((_band_words(bands[batch]),) if bands else ()),
         )
@@ -125,28 +127,23 @@ def _score_table(part: Part) -> Table:
 
 
 def _stability_table(part: Part) -> Table:
-    names = ("drawdown_max", "dispersion", "retention", "below_best")
+    names = ("drawdown_max", "drawdown_tail", "fall_tail", "dispersion", "below_best", "retention")
     rows = [
         (
             *cell,
-            *(mean_cell(arm.values[name]) for name in names),
-            arm.across["iqr"],
-            arm.across["worst_quarter"],
+            *(mean_cell(arm.normalised(name) if part.scaled else arm.values[name]) for name in names),
+            int(np.isfinite(arm.values["retention"]).sum()),
+            *((arm.normalised_across(name) if part.scaled else arm.across[name]) for name in ("iqr", "worst_quarter")),
         )
         for cell, arm in part.cells.items()
     ]
     headings = (
-        "batch",
-        "learning rate",
-        "drawdown",
-        "dispersion",
-        "retention",
-        "below best",
-        "area, IQR",
-        "area, worst quarter",
+        *("batch", "learning rate", "drawdown", "worst drawdowns", "worst falls", "dispersion", "below best"),
+        *("retention", "runs that tell", "area, IQR", "area, worst quarter"),
     )
-    notes = ("no verdicts: what learns nothing is steady", "retention: of the runs that reached the mark")
-    return Table(f"{part.name}: stability", headings, tuple(rows), notes)
+    unit = f"parts of the range, the area on its scale ({part.scored.scale.words})" if part.scaled else "returns"
+    notes = ("no verdicts: what learns nothing is steady", "retention is told by the runs that reached the mark alone")
+    return Table(f"{part.name}: stability, {unit}", headings, tuple(rows), notes)
 
 
 def _steadiness_tables(part: Part, delta: float) -> list[Table]:
@@ -181,8 +178,8 @@ def _together_table(both: Together, found: Answer) -> Table:
     ]
     improvement = "P(better)" if verdicts.reference is None else f"P(above batch {verdicts.reference})"
     headings = ("batch", "IQM", "mean", "median", "optimality gap", improvement, *_headings(verdicts))
-    where = f"{len(both.env_ids)} environments together{design_words(both.fixed)}"
-    title = f"{where}: {METRICS[found.metric].about}, {both.kind}"
+    where = f"{len(both.names)} environments together{design_words(both.fixed)}"
+    title = f"{where}: {METRICS[found.metric].about}, {both.words}"
     lines = _trend_lines(verdicts)
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")

@@ -9,7 +9,7 @@ import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.compare import answer_to
-from rlbatch.cli.output import echo_json
+from rlbatch.cli.output import echo_json, writing
 
 
 @click.command(cls=options.GroupedCommand)
@@ -35,12 +35,14 @@ def command(folders: tuple[str, ...], to: str | None, figures: str | None, as_js
 
     found = answer_to(folders, **asked)
     path = Path(folders[0]) / NAME if to is None else Path(to)
-    write_report(found, path)
+    with writing(path):
+        write_report(found, path)
     written = []
     if figures is not None:
         from rlbatch.analysis.plots import save
 
-        written = save(figures_of(found), Path(figures))
+        with writing(Path(figures)):
+            written = save(figures_of(found), Path(figures))
     if as_json:
         echo_json("report", {"page": str(path), "figures": [str(file) for file in written]})
         return

@@ -14,6 +14,8 @@ from browser.conftest import PATIENCE_MS
 from rlbatch.analysis.figures import figures_of
 from rlbatch.analysis.report import write_report
 
+pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
