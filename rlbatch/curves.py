@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 NEVER = "never"
+UNCONFIRMED = 2
+"""Last evaluations of a curve at which no crossing counts: nothing confirms it."""
 
 
 class Summary(NamedTuple):
@@ -141,7 +143,7 @@ def crossings(means: Floats, thresholds: Sequence[float]) -> list[int | None]:
 
     fit = isotonic_regression(means).x
     found = [int(np.searchsorted(fit, threshold)) for threshold in thresholds]
-    return [index if index < len(means) - 2 else None for index in found]
+    return [index if index < len(means) - UNCONFIRMED else None for index in found]
 
 
 def summarise(timesteps: Floats, returns: Floats, threshold: float | None, *, finished: bool) -> Summary:

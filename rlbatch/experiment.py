@@ -74,7 +74,8 @@ class Experiment:
         runs |= {str(run.path.relative_to(self.path)): run for run in find_runs(self.path)}
         busy = self.locked()
         states = {path: _status(run) for path, run in sorted(runs.items())}
-        states |= {path: "partial" for path, state in states.items() if state == "planned" and self.begun(path)}
+        attempted = self.attempted()
+        states |= {path: "partial" for path, state in states.items() if state == "planned" and path in attempted}
         return {path: "running" if busy and state == "partial" else state for path, state in states.items()}
 
     def begun(self, path: str) -> bool:
@@ -82,9 +83,17 @@ class Experiment:
         homes = (self.path, *self.path.glob(f"{ATTEMPTS}/*/*"))
         return any(RunFolder(home / path).exists() for home in homes)
 
-    def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str]) -> None:
+    def attempted(self) -> dict[str, list[RunFolder]]:
+        """Returns run path -> its folders with the attempts on a cluster, all found in one walk."""
+        found: dict[str, list[RunFolder]] = {}
+        for home in self.path.glob(f"{ATTEMPTS}/*/*"):
+            for run in find_runs(home):
+                found.setdefault(str(run.path.relative_to(home)), []).append(run)
+        return found
+
+    def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str], *, confirms: str = "") -> None:
         """Merges the runs of one command into the plan; see `plans.add_plan`."""
-        plans.add_plan(self.plan_path, configs, argv)
+        plans.add_plan(self.plan_path, configs, argv, confirms=confirms)
 
     def replace_plan(self, declared: Declared, argv: Sequence[str]) -> None:
         """Makes a file's runs the plan; see `plans.replace_plan`."""

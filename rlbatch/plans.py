@@ -17,6 +17,12 @@ from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.results import SCHEMA, run_path, storage, write_bytes
 
+SYNONYMS = {"score": "metric", "margin": "equivalence", "delta": "equivalence"}
+"""Keys of a block `analysis` -> the key that means the same."""
+_BINDING = ("metric", "equivalence")
+"""Keys that a file has to name for its comparison to be declared."""
+_MAPPINGS = ("runs", "also", "analysis")
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -36,11 +42,21 @@ class Declared:
 
 
 class Plan(NamedTuple):
-    """What is asked for now: run path -> run id; run id -> its further labels; how the runs will be compared."""
+    """What is asked for now.
+
+    Attributes:
+        runs: run path -> run id.
+        also: run id -> its further labels.
+        analysis: how the runs will be compared.
+        undeclared: why metric and equivalence do not count as declared before training; empty where they do.
+        confirms: name of the experiment whose choice these runs confirm; empty for any other experiment.
+    """
 
     runs: dict[str, str]
     also: dict[str, list[dict[str, Any]]]
     analysis: dict[str, Any]
+    undeclared: str = ""
+    confirms: str = ""
 
 
 def asked_now(path: Path) -> Plan:
@@ -53,9 +69,13 @@ def asked_now(path: Path) -> Plan:
         InputError: it cannot be read.
         RefusedError: it has another schema, or names a run outside its folder.
     """
-    asked = Plan({}, {}, {})
-    for plan in _current(read_plans(path)):
-        asked = Plan(*(known | plan.get(key, {}) for key, known in asked._asdict().items()))
+    plans = read_plans(path)
+    current = _current(plans)
+    runs, also, analysis = (
+        {name: value for plan in current for name, value in plan.get(key, {}).items()} for key in _MAPPINGS
+    )
+    confirms = next((str(plan["confirms"]) for plan in current if plan.get("confirms")), "")
+    asked = Plan(runs, also, analysis, _undeclared(plans, said_in(analysis)), confirms)
     for run in map(Path, asked.runs):
         if run.is_absolute() or ".." in run.parts:
             raise RefusedError(str(path), f"names the run {str(run)!r}, outside the experiment")
@@ -67,9 +87,21 @@ def commands(path: Path) -> list[str]:
     return list(dict.fromkeys(shlex.join(map(str, plan["command"])) for plan in read_plans(path)))
 
 
-def add_plan(path: Path, configs: Sequence[RunConfig], argv: Sequence[str]) -> None:
-    """Adds what a command asks for; a plan with the same runs is not added twice. Raises like `read_plans`."""
-    new, plans = _plan(configs, argv), read_plans(path)
+def said_in(analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a block `analysis` with each key under the name that is read."""
+    return {SYNONYMS.get(key, key): value for key, value in analysis.items()}
+
+
+def add_plan(path: Path, configs: Sequence[RunConfig], argv: Sequence[str], *, confirms: str = "") -> None:
+    """Adds what a command asks for; a plan with the same runs is not added twice. Raises like `read_plans`.
+
+    Args:
+        path: of `experiment.yaml`.
+        configs: the runs.
+        argv: the command.
+        confirms: name of the experiment whose choice they confirm; empty for other runs.
+    """
+    new, plans = _plan(configs, argv) | ({"confirms": confirms} if confirms else {}), read_plans(path)
     if all(plan["hash"] != new["hash"] for plan in _current(plans)):
         _write_plans(path, [*plans, new])
 
@@ -121,6 +153,25 @@ def _plan(configs: Sequence[RunConfig], argv: Sequence[str]) -> dict[str, Any]:
     return {"command": list(argv), "created": created, "hash": _hash(sorted(runs.values())), "runs": runs}
 
 
+def _undeclared(plans: Sequence[Mapping[str, Any]], said: Mapping[str, Any]) -> str:
+    """Returns why metric and equivalence do not count as declared before the first run began.
+
+    A plan is written when its runs are about to begin, so what counts has to stand in the first one, and in every one
+    that came from a file since.
+    """
+    lacking = [key for key in _BINDING if key not in said]
+    if lacking:
+        return f"no file has named {' and '.join(lacking)} before training"
+    for number, plan in enumerate(plans):
+        before = said_in(plan.get("analysis", {}))
+        changed = [key for key in _BINDING if before.get(key) != said[key]]
+        if before.get("reference", said.get("reference")) != said.get("reference"):
+            changed.append("reference")
+        if changed and (number == 0 or "file" in plan):
+            return f"{', '.join(changed)} declared or changed after the first run had begun"
+    return ""
+
+
 def _current(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the plans that count: the last one that came from a file, and those after it."""
     files = [index for index, plan in enumerate(plans) if "file" in plan]
@@ -133,7 +184,7 @@ def _hash(content: Any) -> str:
 
 def _is_plan(plan: Any) -> bool:
     whole = isinstance(plan, Mapping) and {"hash", "runs"} <= set(plan)
-    return whole and all(isinstance(plan.get(key, {}), Mapping) for key in Plan._fields)
+    return whole and all(isinstance(plan.get(key, {}), Mapping) for key in _MAPPINGS)
 
 
 def _write_plans(path: Path, plans: list[dict[str, Any]]) -> None:

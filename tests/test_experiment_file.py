@@ -108,6 +108,8 @@ def test_the_reference_is_the_presets_batch_size_unless_said_otherwise() -> None
     assert planned("batch_size: [32, 128]\n").analysis == {}
     own = "batch_size: [32, 64]\nanalysis: {reference: {batch_size: 32}, why: because}\n"
     assert planned(own).analysis == {"reference": {"batch_size": 32}, "why": "because"}
+    same = "analysis: {metric: final, score: final, margin: 0.02, alpha: 0.05}\n"
+    assert planned(same).analysis["margin"] == 0.02
     designs = "match: [updates, samples]\nanalysis: {reference: {match: samples}}\n"
     assert planned(designs).analysis == {"reference": {"match": "samples"}}  # known by its second label only
 
@@ -167,6 +169,8 @@ BAD = [
     ("analysis: 3", "3:1", "is not a mapping", ""),
     ("analysis: {metric: area}", "3:12", "is not one of auc", ""),
     ("analysis: {equivalence: 3}", "3:12", "allowed is (0, 1)", ""),
+    ("analysis: {delta: 0.03, margin: 0.02}", "3:12", "delta and margin mean the same and differ", "write equivalence"),
+    ("analysis: {alpha: 0.01}", "3:12", "alpha: 0.01 is not the level of the tests", "write 0.05"),
     ("analysis: {equivalense: 0.1}", "3:12", "is not a key", "did you mean equivalence?"),
     ("analysis: {reference: {batch_size: 3}}", "3:12", "no run has batch_size: 3", "the runs have 64"),
     ("analysis: {reference: {bacth_size: 3}}", "3:12", "is not a setting", "did you mean batch_size?"),

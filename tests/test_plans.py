@@ -37,6 +37,17 @@ def planned_seeds(experiment: Experiment) -> list[int]:
     return sorted(int(path[-1]) for path in experiment.planned())
 
 
+def test_a_plan_that_confirms_says_what(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path)
+    experiment.add_plan([config(0)], ["rlbatch", "recommend"], confirms="known")
+    assert experiment.plan().confirms == "known"
+    assert "confirms: known" in experiment.plan_path.read_text()
+    experiment.plan_path.unlink()
+    experiment.add_plan([config(0)], ["rlbatch", "train"])
+    assert experiment.plan().confirms == ""
+    assert "confirms:" not in experiment.plan_path.read_text()
+
+
 def test_a_file_replaces_the_plan_and_older_plans_are_kept(tmp_path: Path) -> None:
     experiment = Experiment(tmp_path)
     experiment.add_plan([config(0)], ["rlbatch", "train"])

@@ -17,11 +17,10 @@ from rlbatch.analysis.score_figures import planned_response, profiles, responses
 def figures_of(found: Answer) -> tuple[Figure, ...]:
     """Returns all figures; reads the train rows of the arms that stand for a batch size."""
     figures: list[Figure] = []
-    reference = dict(found.comparison.collected.analysis.get("reference", {}))
     for part in found.parts:
-        figures += _of_part(part, found, reference)
-    for scored in {id(part.scored): part.scored for part in found.parts}.values():
-        figures += heat_maps(scored, found.metric, reference)
+        figures += _of_part(part, found)
+    for part in {id(part.scored): part for part in found.parts}.values():
+        figures += heat_maps(part.scored, found.metric, part.reference)
     designs: dict[str, list[Together]] = {}
     for both in found.together:
         designs.setdefault("".join(f", {axis} {value}" for axis, value in both.fixed.items()), []).append(both)
@@ -30,10 +29,10 @@ def figures_of(found: Answer) -> tuple[Figure, ...]:
     return _with_own_names(figures)
 
 
-def _of_part(part: Part, found: Answer, reference: dict[str, object]) -> list[Figure]:
+def _of_part(part: Part, found: Answer) -> list[Figure]:
     return [
         *([planned_response(part, found.metric)] if found.declared else []),
-        responses(part, found.metric, reference),
+        responses(part, found.metric, part.reference),
         learning_curves(part),
         *steadiness(part),
         *cost_front(part),

@@ -18,6 +18,7 @@ from rlbatch.analysis.arms import Slice, design_words
 from rlbatch.analysis.best import Comparison as Against
 from rlbatch.analysis.best import Standing
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
+from rlbatch.analysis.declared import exploratory, reference_of
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of
 from rlbatch.analysis.metrics import METRICS
@@ -77,6 +78,7 @@ class Part:
         verdicts: kind of each way -> what is said.
         scaled: whether the scores are on the environment's scale; else they are returns, and delta has no meaning.
         seed_correlation: of the scores of one seed at different batch sizes; None where too few seeds tell.
+        reference: settings of the arm that was declared to be compared with.
         notes: ways that there are not, and why.
     """
 
@@ -87,6 +89,7 @@ class Part:
     verdicts: Mapping[Kind, Verdicts]
     scaled: bool
     seed_correlation: float | None
+    reference: Mapping[str, Any]
     notes: tuple[str, ...]
 
     @property
@@ -141,19 +144,24 @@ class Answer:
         comparison: what it is concluded from.
         metric: what arms are compared by.
         delta: largest difference that does not matter, as a part of the reference range.
-        declared: whether the metric and delta were declared before training.
+        exploratory: why this is not the comparison that was declared before training; empty where it is.
         parts: one per environment and design.
         together: over environments, where several share batch sizes under one design.
-        notes: what was asked for or could be expected and is not there, a line each.
+        notes: what was asked for, declared or could be expected and is not there, a line each.
     """
 
     comparison: Comparison
     metric: str
     delta: float
-    declared: bool
+    exploratory: str
     parts: tuple[Part, ...]
     together: tuple[Together, ...]
     notes: tuple[str, ...]
+
+    @property
+    def declared(self) -> bool:
+        """Whether metric and delta were declared before training, and nothing but that is compared."""
+        return not self.exploratory
 
 
 def answer(comparison: Comparison, *, metric: str | None = None, delta: float | None = None) -> Answer:
@@ -168,22 +176,27 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
         InputError: there is no such metric, or it is not a score. What learns nothing is steady, so stability is
             compared only between batch sizes that score alike (see `steadiness.py`); and not every run reaches a mark.
     """
-    analysis = comparison.collected.analysis
+    collected = comparison.collected
+    analysis = collected.analysis
     told = str(analysis.get("metric", "auc"))
     known = [name for name, about in METRICS.items() if about.kind == "score"]
     chosen = metric or (told if told in known else "auc")
     if chosen not in known:
         raise InputError("--metric", f"{chosen} is no score of a run", nearest(chosen, known) or ", ".join(known))
     within = float(analysis.get("equivalence", DELTA)) if delta is None else delta
-    reference = dict(analysis.get("reference", {}))
-    parts = [_part(scored, one, chosen, within, reference) for scored in comparison.tasks for one in scored.task.slices]
-    notes = [] if metric or chosen == told else [f"{told} was declared, which is no score of a run: this is {chosen}"]
+    parts, notes = [], [*collected.notes]
+    if not metric and chosen != told:
+        notes.append(f"{told} was declared, which is no score of a run: this is {chosen}")
+    for scored in comparison.tasks:
+        reference, note = reference_of(collected.plans, scored.experiments)
+        notes += [f"{scored.task.env_id}: {note}"] if note else []
+        parts += [_part(scored, one, chosen, within, reference) for one in scored.task.slices]
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     parts = [part for part in parts if part.ways]
-    # a reference alone is no declaration: where a file names none, the preset's batch size is written down as one
-    declared = analysis.get("metric", analysis.get("score")) == chosen and delta in (None, analysis.get("equivalence"))
-    together, apart = _together(parts, within, reference)
-    return Answer(comparison, chosen, within, declared, tuple(parts), tuple(together), (*notes, *apart))
+    asked = comparison.asked if collected.whole else (*comparison.asked, "a part of the runs")
+    why = exploratory(collected.plans, chosen, within, asked)
+    together, apart = _together(parts, within)
+    return Answer(comparison, chosen, within, why, tuple(parts), tuple(together), (*notes, *apart))
 
 
 def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
@@ -192,7 +205,7 @@ def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: 
     compared = _reference(reference, one)
     verdicts = {way.kind: _verdicts(way, delta if scaled else None, compared) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
-    return Part(scored, one, metric, ways, verdicts, scaled, alike, notes)
+    return Part(scored, one, metric, ways, verdicts, scaled, alike, reference, notes)
 
 
 def _reference(declared: Mapping[str, Any], part: Slice) -> int | None:
@@ -232,7 +245,7 @@ def _more(samples: Mapping[int, Floats], delta: float | None, reference: int | N
     return {batch: more_seeds(scores, samples[reference], delta) for batch, scores in others.items()}
 
 
-def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> tuple[list[Together], list[str]]:
+def _together(parts: Sequence[Part], delta: float) -> tuple[list[Together], list[str]]:
     """Returns for each design and way that several environments share what they say together, and what is left out."""
     groups: dict[tuple[str, Kind], list[tuple[Part, Way]]] = {}
     for part in parts:
@@ -244,7 +257,8 @@ def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any])
         names = {part.scored.task.name for part, _ in members}
         shared = sorted(set.intersection(*(set(way.samples) for _, way in members)))
         if len(names) > 1 and len(names) == len(members) and len(shared) > 1:
-            found.append(_joined(kind, members, shared, delta, _reference(reference, members[0][0].slice)))
+            references = {part.verdicts[kind].reference for part, _ in members}
+            found.append(_joined(kind, members, shared, delta, references.pop() if len(references) == 1 else None))
             others = sorted(set().union(*(way.samples for _, way in members)) - set(shared))
             if others:
                 sizes = ", ".join(map(str, others))

@@ -172,6 +172,11 @@ def rate_before_rule(learning_rate: float, labels: Labels, batch_size: int) -> f
     return float(f"{learning_rate / factor ** _POWER[labels['lr_rule']]:.10g}")
 
 
+def rate_after_rule(learning_rate: float, labels: Labels, batch_size: int) -> float:
+    """Returns the effective learning rate of one that was asked for at `lr_reference_batch`."""
+    return float(learning_rate * (batch_size / labels["lr_reference_batch"]) ** _POWER[labels["lr_rule"]])
+
+
 def _task(env_id: str, env_kwargs: Mapping[str, Any], arms: Sequence[Arm], group: str | None) -> Task:
     axes, following = _axes([view for arm in arms for view in _views(arm)])
     ordered = sorted(arms, key=lambda arm: (arm.batch_size, arm.learning_rate, arm.path))

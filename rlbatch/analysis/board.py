@@ -25,7 +25,7 @@ from rlbatch.analysis.bands import Curve, judged, read_curve
 from rlbatch.analysis.charts import Content, contents
 from rlbatch.errors import RefusedError, RlbatchError
 from rlbatch.events import EventFile, new_name
-from rlbatch.experiment import ATTEMPTS, Experiment
+from rlbatch.experiment import Experiment
 from rlbatch.references import read_references
 from rlbatch.results import RunFolder, find_runs
 
@@ -128,8 +128,8 @@ def _runs(experiment: Experiment) -> list[RunFolder]:
     planned = experiment.planned()
     if not planned:
         return find_runs(experiment.path)
-    homes = [experiment.path, *experiment.path.glob(f"{ATTEMPTS}/*/*")]
-    places = ([RunFolder(home / path) for home in homes] for path in planned)
+    attempted = experiment.attempted()
+    places = ([RunFolder(experiment.path / path), *attempted.get(path, ())] for path in planned)
     begun = ([run for run in place if run.exists()] for place in places)
     return [max(runs, key=lambda run: (run.result_path.exists(), _size(run.metrics_path)[0])) for runs in begun if runs]
 

@@ -17,7 +17,7 @@ def caveats(found: Answer) -> tuple[str, ...]:
     comparison = found.comparison
     said: list[str] = []
     if not found.declared:
-        said.append("exploratory: metric and margin were not declared before training")
+        said.append(f"exploratory, not as declared before training: {found.exploratory}")
     if comparison.missing:
         told = ", ".join(f"{count} {status}" for status, count in sorted(_statuses(found).items()))
         said.append(f"incomplete: {_runs(len(comparison.missing))} missing ({told})")

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rlbatch.analysis.declared import shared_analysis
 from rlbatch.config import LABEL, SETTINGS, RunConfig
 from rlbatch.errors import InputError, RlbatchError, nearest
-from rlbatch.experiment import ATTEMPTS, Experiment
+from rlbatch.experiment import Experiment
 from rlbatch.plans import Plan
 from rlbatch.references import read_references
 from rlbatch.results import RunFolder, find_runs, run_path
@@ -59,6 +60,7 @@ class Run:
         config: what was trained, or None where the run was never begun or cannot be read.
         labels: of every design that asked for it; none without a config.
         returns: (E, N) of the evaluations so far, the first one before training, N episodes each; E may be 0.
+        experiments: those that ask for it.
     """
 
     folder: Path
@@ -68,6 +70,7 @@ class Run:
     config: RunConfig | None = None
     labels: tuple[Labels, ...] = ()
     returns: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    experiments: frozenset[Path] = frozenset()
 
     @property
     def arm(self) -> str:
@@ -96,9 +99,12 @@ class Collected(NamedTuple):
         experiments: their folders.
         runs: every planned run once, in the order of their paths.
         outside: folders of runs that no plan asks for: listed, never averaged.
-        analysis: how the runs will be compared, as their only experiment declared it; empty for several.
+        analysis: how the runs will be compared, as their experiments declared it; see `declared.py`.
         costs: entries of every `cost.json`.
         references: entries of every `references.json`.
+        plans: experiment -> what it asks for and declared.
+        whole: whether no part of an environment's runs was named instead of all of them.
+        notes: what a reader has to know of what was read: a line each.
     """
 
     experiments: tuple[Path, ...]
@@ -107,37 +113,41 @@ class Collected(NamedTuple):
     analysis: Mapping[str, Any]
     costs: tuple[Entry, ...]
     references: tuple[Entry, ...]
+    plans: Mapping[Path, Plan]
+    whole: bool
+    notes: tuple[str, ...]
 
 
 def collect(folders: Sequence[Path]) -> Collected:
     """Reads the runs of one or several folders: of an experiment, of several, or of a part of one.
 
     A folder of runs without a plan is an experiment that asks for the runs that it holds. A run that two folders hold
-    counts once, from the folder where it came further.
+    counts once, from the folder where it came further. Of a folder of experiments those are left out that confirm what
+    another one chose: their seeds must have no part in a choice. Named itself, such a one is read.
 
     Raises:
         InputError: a folder is not there or holds no run, or a plan, costs or references cannot be read.
         RefusedError: one of them has another schema.
     """
-    parts: dict[Path, set[str]] = {}
-    for folder in folders:
-        for root, part in _experiments(folder):
-            parts.setdefault(root, set()).add(part)
+    parts, plans, notes = _to_read(folders)
     runs: dict[str, Run] = {}
     outside: list[Path] = []
-    plans = {root: Experiment(root).plan() for root in parts}
     for root, inside in parts.items():
         planned, others = _asked(root, plans[root], inside)
         outside += others
         for run in _read(Experiment(root), planned, plans[root].also):
             runs[run.path] = _merged(runs[run.path], run) if run.path in runs else run
+    analysis, differing = shared_analysis(plans)
     return Collected(
         experiments=tuple(parts),
         runs=tuple(runs[path] for path in sorted(runs)),
         outside=tuple(sorted(outside)),
-        analysis=next(iter(plans.values())).analysis if len(plans) == 1 else {},
+        analysis=analysis,
         costs=tuple(entry for root in parts for entry in read_costs(Experiment(root).cost_path)),
         references=tuple(entry for root in parts for entry in read_references(Experiment(root).references_path)),
+        plans=plans,
+        whole=not any("/" in part for inside in parts.values() for part in inside),
+        notes=(*notes, *differing),
     )
 
 
@@ -155,20 +165,40 @@ def facts_of(path: str) -> PathFacts:
     return PathFacts(env_id, match[2], int(match[3]), float(match[4]))
 
 
-def _experiments(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yields the experiments that a folder is, holds or is a part of, each with the part that is meant ("" for all)."""
+def _to_read(folders: Sequence[Path]) -> tuple[dict[Path, set[str]], dict[Path, Plan], list[str]]:
+    """Returns which parts of which experiments are meant, their plans, and a note on what is left out."""
+    parts: dict[Path, set[str]] = {}
+    named: set[Path] = set()
+    for folder in folders:
+        for root, part, itself in _experiments(folder):
+            parts.setdefault(root, set()).add(part)
+            named |= {root} if itself else set()
+    plans = {root: Experiment(root).plan() for root in parts}
+    left = [root for root, plan in plans.items() if plan.confirms and root not in named]
+    if len(left) == len(parts):
+        raise InputError(str(folders[0]), "holds only what confirms other experiments", f"name one: {left[0]}")
+    notes = [f"{root.name} is left out: its seeds confirm what {plans[root].confirms} chose" for root in left]
+    kept = [root for root in parts if root not in left]
+    return {root: parts[root] for root in kept}, {root: plans[root] for root in kept}, notes
+
+
+def _experiments(folder: Path) -> Iterator[tuple[Path, str, bool]]:
+    """Yields the experiments that a folder is, holds or is a part of.
+
+    Each comes with the part that is meant ("" for all), and whether it was named itself.
+    """
     if not folder.is_dir():
         beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise InputError(str(folder), "is not a folder", nearest(folder.name, beside))
     whole = folder.resolve()
     above = next((path for path in (whole, *whole.parents[:5]) if Experiment(path).plan_path.is_file()), None)
     if above is not None:
-        yield above, "" if above == whole else str(whole.relative_to(above))
+        yield above, "" if above == whole else str(whole.relative_to(above)), True
         return
     below = sorted(path.parent for path in whole.glob("*/experiment.yaml"))
     if not below and not find_runs(whole):
         raise InputError(str(folder), "holds no runs", "rlbatch list runs shows where there are some")
-    yield from ((path, "") for path in below or [whole])
+    yield from ((path, "", not below) for path in below or [whole])
 
 
 def _asked(root: Path, plan: Plan, parts: set[str]) -> tuple[dict[str, str], list[Path]]:
@@ -191,12 +221,13 @@ def _within(path: str, parts: set[str]) -> bool:
 def _read(experiment: Experiment, planned: Mapping[str, str], also: Mapping[str, Sequence[Labels]]) -> Iterator[Run]:
     """Yields each planned run of an experiment as it stands."""
     busy = experiment.locked()
-    attempts = (experiment.path / ATTEMPTS).is_dir()
+    attempted = experiment.attempted()
+    experiments = frozenset((experiment.path,))
     for path, run_id in planned.items():
         folder = RunFolder(experiment.path / path)
         if not folder.exists() and not folder.result_path.exists():
-            begun = attempts and experiment.begun(path)
-            yield Run(folder.path, path, ("running" if busy else "partial") if begun else "planned")
+            status = ("running" if busy else "partial") if path in attempted else "planned"
+            yield Run(folder.path, path, status, experiments=experiments)
             continue
         try:
             run = _read_run(folder, path, run_id, busy)
@@ -205,7 +236,7 @@ def _read(experiment: Experiment, planned: Mapping[str, str], also: Mapping[str,
                 raise
             run = Run(folder.path, path, "unreadable", str(error))
         more = also.get(run.config.run_id, ()) if run.config is not None else ()
-        yield replace(run, labels=(*run.labels, *more))
+        yield replace(run, labels=(*run.labels, *more), experiments=experiments)
 
 
 def _read_run(folder: RunFolder, path: str, run_id: str, busy: bool) -> Run:
@@ -247,4 +278,4 @@ def _merged(one: Run, other: Run) -> Run:
     """Returns the better of two records of the same run, with the labels of both."""
     first, second = sorted((one, other), key=lambda run: _PREFERRED.index(run.status))
     new = [labels for labels in second.labels if labels not in first.labels]
-    return replace(first, labels=(*first.labels, *new))
+    return replace(first, labels=(*first.labels, *new), experiments=first.experiments | second.experiments)

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from rlbatch.analysis import efficiency, scores, stability
 from rlbatch.analysis.arms import Arm, Slice, Task, tasks_of
-from rlbatch.analysis.collect import Collected, Run, collect, facts_of, grid
+from rlbatch.analysis.collect import Collected, Run, collect, grid
 from rlbatch.analysis.efficiency import AXES, Clock, View
 from rlbatch.analysis.front import Cells, Front, front_of
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.power_law import PowerLaw, power_law_of
 from rlbatch.analysis.scales import THRESHOLD, Scale, marks_of, scale_of
 from rlbatch.analysis.scores import Crossings, Curves
-from rlbatch.config import SETTINGS, as_dict
+from rlbatch.analysis.where import runs_where
 from rlbatch.designs import replay_ratio
 from rlbatch.errors import InputError, nearest
 from rlbatch.references import low_of
@@ -33,8 +33,6 @@ Floats = NDArray[np.float64]
 
 RETAINED = "75%"
 """The mark after which retention is measured where an environment has no threshold."""
-_NAMED = 12
-"""Values that an error message names."""
 _RATIO = ("replay_ratio", "train_freq", "gradient_steps")
 """Axes that set the replay ratio."""
 
@@ -84,6 +82,7 @@ class ScoredTask:
         clock: what its seconds mean, or None: no seconds axis.
         arms: path of an arm -> its scores, in the order of `task.arms`; without those of which no run counts.
         views: axis -> how the curves of these arms are put on it.
+        experiments: those that hold this environment.
     """
 
     task: Task
@@ -93,6 +92,7 @@ class ScoredTask:
     clock: Clock | None
     arms: Mapping[str, ScoredArm]
     views: Mapping[str, View]
+    experiments: frozenset[Path]
 
     def cells(self, part: Slice, metric: str) -> dict[tuple[int, float], Floats]:
         """Returns (batch size, learning rate before the rule) -> (R,) a metric of the runs, for the arms of a slice."""
@@ -124,6 +124,7 @@ class ScoredTask:
         """Returns the updates and samples that the arms of a slice take to a mark, with the critical batch size.
 
         A mark is reached between two evaluations: half the way is taken, else small amounts would be overestimated.
+        An arm of which no run was begun may belong to any slice, so its batch size is not finished in all of them.
         """
         cells: Cells = {
             cell: efficiency.amounts_to(scored.crossings[mark], efficiency.half_way(scored.curves.updates))
@@ -132,7 +133,10 @@ class ScoredTask:
         }
         first = next(iter(part.cells.values()))
         evaluations = 0 if first.config is None else len(grid(first.config))
-        return front_of(cells, evaluations=evaluations, rule=_has_rule(first, part.fixed), seed=seed)
+        unknown = [arm for arm in self.task.arms if arm.config is None]
+        lacking = {arm.batch_size for arm in (*part.cells.values(), *unknown) if not arm.complete}
+        rule = _has_rule(first, part.fixed)
+        return front_of(cells, evaluations=evaluations, rule=rule, lacking=lacking, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -142,10 +146,12 @@ class Comparison:
     Attributes:
         collected: the runs as they were read.
         tasks: one for each environment.
+        asked: options that change which runs are compared, or how.
     """
 
     collected: Collected
     tasks: tuple[ScoredTask, ...]
+    asked: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[Run, ...]:
@@ -175,7 +181,7 @@ def compare(
     Args:
         found: the runs, or the folders of experiments or parts of them, from which they are read.
         threshold: return that is the mark "threshold" in every environment, instead of its own.
-        where: setting or label -> value: only runs that have all of these are compared.
+        where: setting or label -> value: only runs that have all of these, or may have them, are compared.
         group: setting that varies: only runs that agree in it are compared with each other. By default those are the
             runs that agree in everything but batch size and learning rate.
 
@@ -184,11 +190,7 @@ def compare(
     """
     collected = found if isinstance(found, Collected) else collect(found)
     if where:
-        chosen = tuple(run for run in collected.runs if _has(run, where))
-        if not chosen:
-            asked = ", ".join(f"{name}={value}" for name, value in where.items())
-            raise InputError("--where", f"no run has {asked}", _known(collected, next(iter(where))))
-        collected = collected._replace(runs=chosen)
+        collected = collected._replace(runs=runs_where(collected.runs, where))
     tasks = tasks_of(collected.runs, group)
     axes = list(dict.fromkeys(axis for task in tasks for axis in task.axes))
     if group is not None and (group not in axes or group == "batch_size"):
@@ -196,25 +198,9 @@ def compare(
         why = "is what is compared" if group == "batch_size" else "does not vary"
         hint = nearest(group, others) or f"what varies: {', '.join(others) or 'nothing else'}"
         raise InputError("--group", f"{group} {why}", hint)
-    return Comparison(collected, tuple(_scored(task, collected, threshold) for task in tasks))
-
-
-def _has(run: Run, where: Mapping[str, Any]) -> bool:
-    """Tells whether a run has these settings; one that was never begun is known by its path alone."""
-    known = (
-        [facts_of(run.path)._asdict()]
-        if run.config is None
-        else [{**as_dict(run.config), **dict(labels)} for labels in run.labels]
-    )
-    return any(all(name in one and one[name] == value for name, value in where.items()) for one in known)
-
-
-def _known(collected: Collected, name: str) -> str:
-    """Returns which values the runs have, or which setting was meant."""
-    if name not in SETTINGS:
-        return nearest(name, SETTINGS)
-    values = dict.fromkeys(str(getattr(run.config, name)) for run in collected.runs if run.config is not None)
-    return f"they have {', '.join(list(values)[:_NAMED])}"
+    given = {"--threshold": threshold is not None, "--where": bool(where), "--group": group is not None}
+    asked = tuple(option for option, is_given in given.items() if is_given)
+    return Comparison(collected, tuple(_scored(task, collected, threshold) for task in tasks), asked)
 
 
 def _scored(task: Task, collected: Collected, threshold: float | None) -> ScoredTask:
@@ -225,10 +211,9 @@ def _scored(task: Task, collected: Collected, threshold: float | None) -> Scored
     found = [scores.curves_of(arm, floor) for arm in task.arms]
     many = [these for these in found if these is not None]
     plain = [scores.scores_of(these) for these in many]
-    best = max((float(values["final"].mean()) for values in plain), default=None)
-    scale = scale_of(
-        task.env_id, task.env_kwargs, collected.references, best=best, experiments=len(collected.experiments)
-    )
+    experiments = frozenset[Path]().union(*(run.experiments for run in runs))
+    best = scores.ceiling_of(runs)
+    scale = scale_of(task.env_id, task.env_kwargs, collected.references, best=best, experiments=len(experiments))
     marks = marks_of(task.env_id, scale) | ({} if threshold is None else {THRESHOLD: threshold})
     configs = [arm.config for arm in task.arms if arm.config is not None]
     clock = efficiency.clock_of(collected.costs, configs)
@@ -236,7 +221,7 @@ def _scored(task: Task, collected: Collected, threshold: float | None) -> Scored
         these.arm.path: _scored_arm(these, values, scale, marks, clock)
         for these, values in zip(many, plain, strict=True)
     }
-    return ScoredTask(task, scale, floor, marks, clock, arms, efficiency.views(many, clock))
+    return ScoredTask(task, scale, floor, marks, clock, arms, efficiency.views(many, clock), experiments)
 
 
 def _scored_arm(

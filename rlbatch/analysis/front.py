@@ -10,7 +10,7 @@ description of the measured batch sizes, not a law beyond them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,8 @@ class Front(NamedTuple):
         learning_rates: (B,) those rates, before the rule.
         updates: (B,) median over runs.
         samples: (B,) updates times batch size.
-        beyond: batch sizes at which fewer than half of the runs reach it.
+        beyond: batch sizes of which all runs are there, and at which fewer than half of them reach it.
+        unfinished: batch sizes of which runs are missing or not finished; nothing is told of them.
         fit: the hyperbola, or None where it is not identifiable.
         reason: why it is not; empty where it is.
     """
@@ -70,11 +71,12 @@ class Front(NamedTuple):
     updates: Floats
     samples: Floats
     beyond: tuple[int, ...]
+    unfinished: tuple[int, ...]
     fit: Hyperbola | None
     reason: str
 
 
-def front_of(cells: Cells, *, evaluations: int, rule: bool, seed: int = 0) -> Front:
+def front_of(cells: Cells, *, evaluations: int, rule: bool, lacking: Collection[int] = (), seed: int = 0) -> Front:
     """Returns the front of one design, with the fitted hyperbola where the design allows it.
 
     The interval of B_crit is a percentile bootstrap over the runs of each cell; the best rate of each batch size is
@@ -84,27 +86,29 @@ def front_of(cells: Cells, *, evaluations: int, rule: bool, seed: int = 0) -> Fr
         cells: of arms between which only batch size and learning rate differ.
         evaluations: of each run, the one before training included.
         rule: whether the learning rate follows the batch size by a rule.
+        lacking: batch sizes of which some runs are not in the cells: missing, not finished or never begun.
         seed: of the resamples.
     """
-    sizes = sorted({batch for batch, _ in cells})
+    open_ = {batch for (batch, _), amounts in cells.items() if np.isnan(amounts).any()} | set(lacking)
+    sizes = sorted({batch for batch, _ in cells} - open_)
     best = {size: min((float(np.median(cells[cell])), cell[1]) for cell in cells if cell[0] == size) for size in sizes}
     reached = [size for size in sizes if np.isfinite(best[size][0])]
     batches = np.array(reached, dtype=np.float64)
     updates = np.array([best[size][0] for size in reached])
-    reason = _why_not(cells, updates, evaluations, rule=rule)
+    reason = _why_not(cells, updates, evaluations, open_, rule=rule)
     fit = None
     if not reason:
         fit = _fitted(batches, updates, _resampled(cells, reached, np.random.default_rng(seed)))
         reason = "" if fit is not None else "updates to the mark show no bend within the batch sizes that were tried"
     rates = np.array([best[size][1] for size in reached])
     beyond = tuple(size for size in sizes if size not in reached)
-    return Front(batches, rates, updates, updates * batches, beyond, fit, reason)
+    return Front(batches, rates, updates, updates * batches, beyond, tuple(sorted(open_)), fit, reason)
 
 
-def _why_not(cells: Cells, updates: Floats, evaluations: int, *, rule: bool) -> str:
+def _why_not(cells: Cells, updates: Floats, evaluations: int, unfinished: Collection[int], *, rule: bool) -> str:
     """Returns what keeps a design from telling the critical batch size, or the empty string."""
-    if any(np.isnan(amounts).any() for amounts in cells.values()):
-        return "some runs are not finished"
+    if unfinished:
+        return f"some runs of batch {', '.join(map(str, sorted(unfinished)))} are missing or not finished"
     if len(updates) < SIZES:
         return f"{len(updates)} batch sizes reach the mark, {SIZES} are needed"
     if updates.min() <= 0:

@@ -133,13 +133,11 @@ def _declared(found: Answer) -> list[str]:
     """Returns what was declared before training, in words."""
     if not found.declared:
         return []
-    analysis = found.comparison.collected.analysis
-    reference = ", ".join(f"{name} {value}" for name, value in dict(analysis.get("reference", {})).items())
-    margin = f"{found.delta:.0%} of the reference range"
+    arms = dict.fromkeys(", ".join(f"{name} {value}" for name, value in part.reference.items()) for part in found.parts)
     return [
         f"metric: {found.metric}, {METRICS[found.metric].about}",
-        f"reference: {reference or 'the batch size of the preset, as none was declared'}",
-        f"margin: {margin}" + ("" if "equivalence" in analysis else ", the default, as none was declared"),
+        f"reference: {'; '.join(filter(None, arms)) or 'the batch size of the preset, as none was declared'}",
+        f"margin: {found.delta:.0%} of the reference range",
     ]
 
 

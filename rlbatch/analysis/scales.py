@@ -1,8 +1,9 @@
 """Where does an environment's score scale begin and end, and which marks lie on it?
 
 `low` is 0 and `high` is 1. For a listed environment both are listed. For others `low` is the return of random play in
-`references.json`, and `high`, within one experiment only, the mean final score of its best arm: such a scale compares
-the arms of that experiment and nothing else, and says so.
+`references.json`, and `high`, within one experiment only, the mean of the best three evaluations in a row of any run:
+such a scale compares the arms of that experiment and nothing else, and says so. The best arm's mean would be no end of
+a scale: it falls when one of its runs diverges, and all scores would rise.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def scale_of(
         env_id: as the runs have it.
         env_kwargs: as the runs have them.
         measured: entries of `references.json`.
-        best: mean final score of the best arm, or None where nothing was trained.
-        experiments: how many are compared.
+        best: highest mean of three evaluations in a row, see `scores.ceiling_of`; None where nothing was trained.
+        experiments: how many of those that are compared hold this environment.
     """
     low = low_of(env_id, env_kwargs, measured)
     if is_listed(env_id, env_kwargs):
@@ -81,10 +82,17 @@ def scale_of(
     if low is None:
         return Scale(None, None, False, "not listed, and no references.json tells what random play brings: no scale")
     if experiments > 1:
-        return Scale(low, None, False, "not listed, and several experiments have no best arm in common: no scale")
+        return Scale(
+            low, None, False, "not listed, and held by several experiments, which have no scale in common: no scale"
+        )
     if best is None or best <= low:
-        return Scale(low, None, False, "not listed, and no arm is better than random play: no scale")
-    return Scale(low, best, False, "not listed: 0 is random play and 1 the best arm, for this experiment only")
+        return Scale(low, None, False, "not listed, and no run is better than random play: no scale")
+    return Scale(
+        low,
+        best,
+        False,
+        "not listed: 0 is random play and 1 the best three evaluations in a row of any run, in this experiment only",
+    )
 
 
 def marks_of(env_id: str, scale: Scale) -> dict[str, float]:

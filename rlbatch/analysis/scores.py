@@ -60,7 +60,8 @@ class Crossings(NamedTuple):
 
     Attributes:
         seeds: (R,) of the counted runs, then of the unfinished ones that were evaluated.
-        at: (R,) index of the evaluation at which the mark is reached, or else of the last one there is.
+        at: (R,) index of the evaluation at which the mark is reached, or else up to which it is known that it was not:
+            the last one of a finished run, and two before the last of an unfinished one.
         reached: (R,) whether it is.
         never: (R,) whether the run is over without having reached it; neither means censored.
     """
@@ -75,6 +76,24 @@ def floor_of(low: float | None, runs: Iterable[Run]) -> float:
     """Returns the return at which a diverged run stays; `runs` are all of one environment in the comparison."""
     lowest = [float(run.returns.mean(axis=1).min()) for run in runs if len(run.returns)]
     return min([*lowest, *([] if low is None else [low])], default=0.0)
+
+
+def ceiling_of(runs: Iterable[Run]) -> float | None:
+    """Returns the highest mean of three evaluations in a row (all, where a run has fewer), or None where there is none.
+
+    Like the floor it is taken from every run, whatever became of it, so that it stays where a run diverges, as long as
+    what was lost was not itself the highest.
+
+    Args:
+        runs: all of one environment in the comparison.
+    """
+    highest = []
+    for run in runs:
+        width = LAST if run.config is None else min(LAST, len(grid(run.config)))
+        if len(run.returns) >= width:
+            means = run.returns.mean(axis=1)
+            highest.append(float(np.lib.stride_tricks.sliding_window_view(means, width).mean(axis=1).max()))
+    return max(highest, default=None)
 
 
 def completed(returns: Floats, points: int, floor: float) -> Floats:
@@ -125,7 +144,9 @@ def scores_of(these: Curves) -> dict[str, Floats]:
 def crossings_of(these: Curves, marks: Mapping[str, float]) -> dict[str, Crossings]:
     """Returns mark -> when each run first reaches it, by the isotonic fit of its curve (see `curves.crossings`).
 
-    A diverged run that reached a mark before keeps it only if the fit, with what came after, still reaches it.
+    A diverged run that reached a mark before keeps it only if the fit, with what came after, still reaches it. A run
+    that is not finished may have reached one at its last two evaluations, where no crossing counts: it is censored
+    before them.
 
     Args:
         these: of an arm.
@@ -137,6 +158,7 @@ def crossings_of(these: Curves, marks: Mapping[str, float]) -> dict[str, Crossin
     found = [curves.crossings(run, list(marks.values())) for run in means]
     over = np.arange(len(means)) < len(these.seeds)
     last = np.array([len(run) - 1 for run in means], dtype=np.int64)
+    last[len(these.seeds) :] = np.maximum(last[len(these.seeds) :] - curves.UNCONFIRMED, 0)
     told = {}
     for number, mark in enumerate(marks):
         index = np.array([-1 if one[number] is None else one[number] for one in found], dtype=np.int64)

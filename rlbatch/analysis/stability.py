@@ -5,8 +5,9 @@ in `curves`. Two evaluations of a policy that never changes are exchangeable on 
 here compares two of them, one way minus the other, and is zero on average for such a policy. That is why they can be
 slightly negative, and retention slightly above 1.
 
-Differences of evaluations span a twentieth of the budget, however many evaluations there are. Tails are the worst
-quarter: of 20 evaluations or 10 runs, less would be one number.
+Differences of evaluations span a twentieth of the budget, to the nearest evaluation, or one interval where there are
+fewer than 20; the last evaluation is always among them. Tails are the worst quarter: of 20 evaluations or 10 runs, less
+would be one number.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def stability_of(
         threshold: the mark after which retention is measured, or None.
         diverged: (R,) which runs did; none by default.
     """
-    thinned = [run[:: max(1, (len(run) - 1) // WINDOWS)] for run in returns]
+    thinned = returns[:, _windows(returns.shape[1])]
     found = {
         "drawdown_max": _numbers(curves.max_drawdown(run) for run in returns),
         "drawdown_tail": _numbers(drawdown_tail(run) for run in returns),
@@ -174,6 +175,13 @@ def worst_quarter(values: Floats, *, higher_is_better: bool) -> float:
     ordered = np.sort(values) if higher_is_better else np.sort(values)[::-1]
     weights = np.clip(max(TAIL * len(values), 1) - np.arange(len(values)), 0, 1)
     return float(np.average(ordered, weights=weights))
+
+
+def _windows(count: int) -> NDArray[np.int64]:
+    """Returns the indices of those of so many evaluations, from first to last, that lie a twentieth apart."""
+    last = count - 1
+    parts = min(WINDOWS, max(last, 1))
+    return (2 * np.arange(parts + 1) * last + parts) // (2 * parts) if last else np.zeros(1, np.int64)
 
 
 def _best_so_far(means: Floats) -> NDArray[np.int64]:

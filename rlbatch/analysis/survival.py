@@ -1,8 +1,9 @@
 """How long does a run take to reach a threshold, and does it? Kaplan-Meier, where some never do.
 
 A run that finished without reaching the threshold took more than the budget: it is *never*, and counts. A run that has
-not finished may still reach it: it is *censored* at its last env step (Kaplan & Meier 1958, JASA 53:457). Both are
-given by the env steps up to which they were seen; leaving either out would make a batch size look faster than it is.
+not finished may still reach it: it is *censored* (Kaplan & Meier 1958, JASA 53:457), two evaluations before its last,
+since at those no crossing counts yet. Both are given by the env steps up to which they were seen; leaving either out
+would make a batch size look faster than it is.
 
 Env steps are those of evaluations, so a time is known up to the distance between two of them.
 """

@@ -57,6 +57,7 @@ def carry_out(task: Task, given: Mapping[str, Any]) -> int:
                 modules=task.modules,
                 argv=["rlbatch", *click.get_current_context().obj],
                 declared=task.file.declared() if task.file is not None else None,
+                confirms=task.confirms,
                 checked=True,
                 cluster=given["cluster"],
                 **resources,

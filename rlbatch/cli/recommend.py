@@ -18,6 +18,7 @@ from rlbatch.values import Integer
 
 if TYPE_CHECKING:
     from rlbatch.analysis.answer import Answer
+    from rlbatch.analysis.confirm import Confirmed
     from rlbatch.config import RunConfig
     from rlbatch.launch.task import Task
 
@@ -33,7 +34,7 @@ _ASKED = ("metric", "delta", "threshold", "where", "group")
     metavar="N",
     group="Confirmation",
     help="Train N fresh seeds of the arm with the highest mean and of the reference, in <experiment>-confirm, and say "
-    "what they say.",
+    "what they say; under 5 without a verdict.",
 )
 @options.import_option
 @options.resource_options
@@ -62,40 +63,49 @@ def command(folders: tuple[str, ...], confirm: int | None, as_json: bool, **give
 def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
     """Trains what confirms the answer and says what it says; returns the exit code."""
     from rlbatch.analysis.comparison import compare
-    from rlbatch.analysis.confirm import SUFFIX, claims_of, confirmed, fresh_configs, sentence_of
-    from rlbatch.analysis.plain import jsonable
+    from rlbatch.analysis.confirm import SUFFIX, claims_of, confirmed, first_fresh, fresh_configs, sentence_of
     from rlbatch.cli.carry_out import plan_and_carry_out
 
     (experiment, *others) = found.comparison.collected.experiments
     if others:
         raise InputError("--confirm", "confirms one experiment at a time", "name one folder")
+    if confirms := found.comparison.collected.plans[experiment].confirms:
+        raise InputError("--confirm", f"{experiment.name} itself confirms {confirms}", f"name {confirms}")
     claims = claims_of(found)
     if not claims:
         raise InputError("--confirm", "the reference has the highest mean, or is not there: nothing to confirm")
     folder = experiment.with_name(experiment.name + SUFFIX)
-    configs = fresh_configs(claims, found, count)
+    first = first_fresh(experiment)
+    configs = fresh_configs(claims, first, count)
     quiet = given["quiet"] or given["as_json"]
     words = {**given, "as_json": False, "quiet": quiet, "out": str(folder.parent), "name": folder.name}
     with contextlib.redirect_stdout(sys.stderr) if given["as_json"] else contextlib.nullcontext():
         code = plan_and_carry_out(lambda told: _task(told, folder, configs, experiment), words)
     if code not in (0, 3) or given["dry_run"]:
         return code
-    told = confirmed(claims, compare([folder]), found.metric)
+    told = confirmed(claims, compare([folder]), found.metric, first, folder)
     if given["as_json"]:
-        claims_told = [
-            {
-                "env_id": one.claim.env_id,
-                "chosen": one.claim.chosen.arm.path,
-                "reference": one.claim.reference.arm.path,
-                "difference": jsonable(one.difference),
-                "seeds": one.seeds,
-            }
-            for one in told
-        ]
-        echo_json("recommend", {"folder": str(folder), "confirmed": claims_told})
+        echo_json("recommend", {"folder": str(folder), "confirmed": [_plain(one) for one in told]})
     else:
         click.echo("\n".join(printable(sentence_of(one)) for one in told))
     return code
+
+
+def _plain(one: Confirmed) -> dict[str, Any]:
+    """Returns what fresh seeds say of a claim as JSON has it."""
+    from rlbatch.analysis.plain import jsonable
+
+    return {
+        "env_id": one.claim.env_id,
+        "chosen": one.claim.chosen.arm.path,
+        "reference": one.claim.reference.arm.path,
+        "difference": jsonable(one.difference),
+        "seeds": one.seeds,
+        "p_value": one.p_value,
+        "verdict": one.verdict,
+        "lacking": [{"run": run.path, "status": run.status} for run in one.lacking],
+        "looked_at_before": list(one.before),
+    }
 
 
 def _task(told: Mapping[str, Any], folder: Path, configs: Sequence[RunConfig], experiment: Path) -> Task:
@@ -111,7 +121,7 @@ def _task(told: Mapping[str, Any], folder: Path, configs: Sequence[RunConfig], e
         import_module(module)
     origins = dict.fromkeys(SETTINGS, str(experiment))
     planned = [PlannedRun(config, dict(origins), f"an arm of {experiment}", []) for config in configs]
-    task = Task("recommend", list(told["modules"]), planned, Experiment(folder))
+    task = Task("recommend", list(told["modules"]), planned, Experiment(folder), confirms=experiment.name)
     resources = {"env_workers": told["env_workers"], "cluster": told["cluster"]}
     check(planned, task.experiment, told["device"], told["stack_width"], told["jobs"], **resources)
     return task

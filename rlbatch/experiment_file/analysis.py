@@ -1,6 +1,7 @@
 """How will the runs be compared, as the file declares it before they are trained? The block `analysis`, checked.
 
-The block is free; the keys that are known here are checked, and a key that looks like a known one is refused.
+The block is free; the keys that are known here are checked, and a key that looks like a known one is refused. So is
+what would be kept and ignored: two keys that mean the same and differ, and another level than that of the verdicts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from rlbatch import presets
 from rlbatch.config import SETTINGS, check_value
 from rlbatch.errors import InputError, nearest
 from rlbatch.grid import PlannedRun
+from rlbatch.plans import SYNONYMS
 from rlbatch.strict_yaml import Document
 from rlbatch.values import Check, Choice, Real
 
@@ -25,10 +27,12 @@ _KNOWN: dict[str, Check] = {
     "equivalence": _FRACTION,
     "margin": _FRACTION,
     "delta": _FRACTION,
-    "alpha": Real(0, 0.5, above_low=True),
 }
-"""Key -> what it may be. equivalence, margin and delta are parts of the environment's reference range."""
-_FREE = ("reference", "compare", "scale", "choose", "per", "confirm", "test", "repeat")
+"""Key -> what it may be. equivalence, margin and delta are one thing, a part of the environment's reference range, and
+so are metric and score: `plans.SYNONYMS`."""
+ALPHA = 0.05
+"""The level of all tests."""
+_FREE = ("alpha", "reference", "compare", "scale", "choose", "per", "confirm", "test", "repeat")
 
 
 def declared_analysis(document: Document, planned: Sequence[PlannedRun]) -> dict[str, Any]:
@@ -47,6 +51,9 @@ def declared_analysis(document: Document, planned: Sequence[PlannedRun]) -> dict
                 _KNOWN[key](value)
             except ValueError as error:
                 raise InputError(where, f"analysis: {key}: {error}") from error
+            _check_alone(key, block, where)
+        elif key == "alpha" and value != ALPHA:
+            raise InputError(where, f"analysis: alpha: {value!r} is not the level of the tests", f"write {ALPHA}")
         elif key in ("reference", "compare"):
             _check_arm(value, f"analysis: {key}", where, planned)
         elif key not in _FREE and (hint := nearest(key, (*_KNOWN, *_FREE))):
@@ -55,6 +62,14 @@ def declared_analysis(document: Document, planned: Sequence[PlannedRun]) -> dict
     if "reference" in block or len(batches) != 1:
         return dict(block)
     return block | {"reference": {"batch_size": batches.pop()}}
+
+
+def _check_alone(key: str, block: Mapping[str, Any], where: str) -> None:
+    """Raises InputError where another key of the block means the same and says something else."""
+    meaning = SYNONYMS.get(key, key)
+    for other, value in block.items():
+        if other != key and SYNONYMS.get(other, other) == meaning and value != block[key]:
+            raise InputError(where, f"analysis: {key} and {other} mean the same and differ", f"write {meaning} alone")
 
 
 def _check_arm(value: Any, what: str, where: str, planned: Sequence[PlannedRun]) -> None:

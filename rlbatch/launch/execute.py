@@ -72,6 +72,7 @@ def execute(
     cluster: Cluster | None = None,
     argv: Sequence[str] = (),
     declared: Declared | None = None,
+    confirms: str = "",
     checked: bool = False,
 ) -> list[Outcome]:
     """Trains what is missing of the planned runs and returns how each of them stands, in the order of the plan.
@@ -94,6 +95,7 @@ def execute(
         cluster: the one these three name, if the caller has made it for `check`; it is closed at the end.
         argv: the command, for the record.
         declared: the experiment file of which these runs are all or some; it becomes the folder's plan.
+        confirms: name of the experiment whose choice these runs confirm; the plan says so.
         checked: whether the caller has just called `check`, which reads every run folder.
 
     Raises:
@@ -108,7 +110,7 @@ def execute(
         if not checked:
             check(planned, experiment, device, stack_width, jobs, env_workers=env_workers, cluster=cluster)
         with experiment.lock() as lock:
-            _write_plan(configs, experiment, declared, argv)
+            _write_plan(configs, experiment, declared, argv, confirms)
             attempts.salvage(experiment, configs)
             todo = left_to_do(planned, experiment, retry_failed)
             if calibration and (todo or not experiment.cost_path.exists()):
@@ -125,11 +127,11 @@ def execute(
 
 
 def _write_plan(
-    configs: Sequence[RunConfig], experiment: Experiment, declared: Declared | None, argv: Sequence[str]
+    configs: Sequence[RunConfig], experiment: Experiment, declared: Declared | None, argv: Sequence[str], confirms: str
 ) -> None:
     """Keeps in the folder what is asked for: a file's runs become its plan, those of a command come to it."""
     if declared is None:
-        experiment.add_plan(configs, argv)
+        experiment.add_plan(configs, argv, confirms=confirms)
     else:
         experiment.replace_plan(declared, argv)
 

@@ -23,6 +23,7 @@ class Task:
         planned: the runs to train, where they are not finished.
         experiment: the folder they belong to.
         file: the experiment file of which they are all or some.
+        confirms: name of the experiment whose choice the runs confirm; empty for any others.
     """
 
     command: str
@@ -30,6 +31,7 @@ class Task:
     planned: list[PlannedRun]
     experiment: Experiment
     file: ExperimentFile | None = None
+    confirms: str = ""
 
 
 def task_of_request(request: Request, modules: Sequence[str], out: str | Path, name: str | None) -> Task:

@@ -76,21 +76,6 @@ def test_batch_sizes_are_called_worse_and_equivalent_as_they_were_made(known: An
     assert way.words == "at learning rate 0.0001 (set by hand, tuned at no batch size)"
 
 
-def test_what_is_compared_counts_as_declared_only_if_the_file_says_so(known: Answer, tmp_path: Path) -> None:
-    configs = fill(tmp_path, LEVELS, seeds=3)
-    for analysis, declared in (
-        ({}, False),
-        ({"reference": {"batch_size": 64}}, False),  # written down by the grid where a file names none
-        ({"metric": "auc"}, True),
-        ({"score": "auc"}, True),
-        ({"metric": "steps_to_threshold"}, False),  # the area is compared instead
-    ):
-        plan(tmp_path, configs, **analysis)
-        assert answer(compare([tmp_path])).declared == declared, analysis
-    assert answer(known.comparison, delta=0.1).declared
-    assert not answer(known.comparison, delta=0.2).declared
-
-
 def test_means_are_those_of_the_runs_on_the_environments_scale(known: Answer) -> None:
     (part,) = known.parts
     scored = next(arm for arm in part.scored.arms.values() if arm.arm.batch_size == 64)
@@ -331,6 +316,8 @@ def test_only_runs_with_the_settings_that_are_asked_for_are_compared(tmp_path: P
         compare([tmp_path], where={"learning_rate": 2.0})
     with pytest.raises(InputError, match="did you mean learning_rate"):
         compare([tmp_path], where={"learning_rat": 2.0})
+    plan(tmp_path, [*configs, config(batch_size=64, seed=99)])
+    assert not compare([tmp_path], where={"match": "updates"}).complete
 
 
 def test_another_threshold_is_the_mark(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from analysis.folders import config, plan, write
 from rlbatch.analysis.collect import collect, facts_of
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.experiment import Experiment
-from rlbatch.results import run_path, write_json
+from rlbatch.results import find_runs, run_path, write_json
 
 RISING = [10, 20, 30, 40, 50]
 
@@ -67,7 +68,7 @@ def test_a_folder_of_experiments_and_a_part_of_one_are_understood(tmp_path: Path
         "CartPole-v1",
         None,
     ]
-    assert whole.analysis == {}
+    assert whole.analysis == {"metric": "auc"}
     part = collect([tmp_path / "a" / "CartPole-v1" / "dqn"])
     assert [run.status for run in part.runs] == ["ok", "planned"]
     assert part.analysis == {"metric": "auc"}
@@ -164,6 +165,36 @@ def test_a_plan_with_a_path_that_no_run_has_is_refused(tmp_path: Path) -> None:
     experiment.plan_path.write_text(experiment.plan_path.read_text().replace("/dqn/b", "/dqn/c"))
     with pytest.raises(InputError, match="is not the path of a run; restore"):
         collect([tmp_path])
+
+
+def test_an_experiment_that_confirms_is_left_out_of_a_folder_and_read_where_it_is_named(tmp_path: Path) -> None:
+    plan(tmp_path / "known", [config(seed=0)])
+    write(tmp_path / "known", config(seed=0), RISING)
+    Experiment(tmp_path / "other").path.mkdir()
+    Experiment(tmp_path / "other").add_plan([config(seed=6)], ["rlbatch"], confirms="known")
+    write(tmp_path / "other", config(seed=6), RISING)
+    found = collect([tmp_path])
+    assert [run.seed for run in found.runs] == [0]
+    assert found.notes == ("other is left out: its seeds confirm what known chose",)
+    named = collect([tmp_path / "other"])
+    assert ([run.seed for run in named.runs], named.notes) == ([6], ())
+    assert [run.seed for run in collect([tmp_path, tmp_path / "other"]).runs] == [0, 6]
+    shutil.rmtree(tmp_path / "known")
+    with pytest.raises(InputError, match="holds only what confirms other experiments; name one"):
+        collect([tmp_path])
+
+
+def test_the_attempts_on_a_cluster_are_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = [config(seed=seed) for seed in range(8)]
+    plan(tmp_path, configs)
+    for attempt in ("000001", "000002"):
+        for own in configs[:3]:
+            write(tmp_path / "_attempts" / "stack" / attempt, own, RISING[:2], None)
+    walked: list[Path] = []
+    monkeypatch.setattr("rlbatch.experiment.find_runs", lambda home: walked.append(home) or find_runs(home))
+    monkeypatch.setattr(Experiment, "begun", None)
+    assert statuses(tmp_path) == ["partial"] * 3 + ["planned"] * 5
+    assert len(walked) == 2
 
 
 def test_the_path_of_a_run_tells_its_arm() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,21 @@ def test_cells_are_the_arms_of_a_slice(compared: Comparison) -> None:
     assert {cell: len(values) for cell, values in scored.cells(part, "auc").items()} == {(16, 1e-3): 4, (64, 1e-3): 2}
     front = scored.front(part, "50%")
     assert front.fit is None
-    assert "batch sizes reach the mark" in front.reason
+    assert front.reason == "some runs of batch 64 are missing or not finished"
+    assert front.unfinished == (64,)
+
+
+@pytest.mark.parametrize("how", ["missing", "unbegun", "an unbegun arm"])
+def test_without_all_of_its_runs_a_front_has_no_critical_batch_size(tmp_path: Path, how: str) -> None:
+    configs = write_front(tmp_path, 100.0, 400.0)
+    more = [replace(configs[0], seed=7)] if how != "an unbegun arm" else [replace(configs[0], gamma=0.5)]
+    plan(tmp_path, [*configs, *more])
+    if how == "missing":
+        write(tmp_path, more[0], [20.0], "crashed")
+    (scored,) = compare([tmp_path]).tasks
+    front = scored.front(scored.task.slices[0], "threshold")
+    assert (front.unfinished, front.fit) == ((8,), None)
+    assert "some runs of batch 8 are missing or not finished" in front.reason
 
 
 def test_without_costs_there_are_no_seconds(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,10 @@ def cells(
     }
 
 
-def front(own: dict[tuple[int, float], np.ndarray], *, evaluations: int = 41, rule: bool = False) -> Front:
-    return front_of(own, evaluations=evaluations, rule=rule)
+def front(
+    own: dict[tuple[int, float], np.ndarray], *, evaluations: int = 41, rule: bool = False, **known: Any
+) -> Front:
+    return front_of(own, evaluations=evaluations, rule=rule, **known)
 
 
 def test_without_noise_the_critical_batch_is_that_of_the_hyperbola() -> None:
@@ -92,16 +96,27 @@ def test_a_run_that_never_arrives_counts_and_does_not_vanish() -> None:
         (cells(100.0, seeds=1), {}, "2 seeds"),
         (cells(0.0, spread=0.0), {}, "no bend"),
         (cells(1e9, spread=0.0), {}, "no bend"),
-        ({cell: np.full(5, np.nan) for cell in cells(1.0)}, {}, "not finished"),
+        ({cell: np.full(5, np.nan) for cell in cells(1.0)}, {}, "some runs of batch 8, 16, 32"),
+        (cells(100.0), {"lacking": {64}}, "some runs of batch 64 are missing or not finished"),
         ({cell: values * (cell[0] > 8) for cell, values in cells(1.0).items()}, {}, "before the first update"),
     ],
 )
 def test_where_it_cannot_be_told_the_reason_is(
-    own: dict[tuple[int, float], np.ndarray], known: dict[str, int], reason: str
+    own: dict[tuple[int, float], np.ndarray], known: dict[str, Any], reason: str
 ) -> None:
     told = front(own, **known)
     assert told.fit is None
     assert reason in told.reason
+
+
+@pytest.mark.parametrize("first", [1e-3, 1e-2])
+def test_a_batch_size_with_runs_that_still_train_is_not_finished_and_not_beyond(first: float) -> None:
+    own = cells(100.0, seeds=6)
+    own[64, first][4:] = np.nan  # four have reached the mark, two may still
+    told = front(own)
+    assert (told.unfinished, told.beyond, told.fit) == ((64,), (), None)
+    assert told.batch_sizes.tolist() == [size for size in SIZES if size != 64]
+    assert told.reason == "some runs of batch 64 are missing or not finished"
 
 
 def test_a_resample_without_an_update_does_no_harm() -> None:

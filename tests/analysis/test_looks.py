@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from analysis.folders import run
 
-from rlbatch.analysis.looks import FILE, looks_at, note_look
+from rlbatch.analysis.looks import FILE, looks_at, note_confirmation, note_look
 
 CURVE = [0, 10, 20, 40, 60]
 
@@ -40,6 +40,13 @@ def test_a_folder_that_cannot_be_written_to_is_still_looked_at(tmp_path: Path, m
 
     monkeypatch.setattr("rlbatch.analysis.looks.os.open", refuse)
     assert [note_look(tmp_path, [run(CURVE, "partial", seed=1)]), looks_at(tmp_path)] == [2, 1]
+
+
+def test_looks_at_a_claim_are_no_looks_at_an_unfinished_experiment(tmp_path: Path) -> None:
+    told = [note_confirmation(tmp_path, "a > b", range(6, top)) for top in (8, 11, 11, 8)]
+    assert told == [[], [2], [2], []]
+    assert note_confirmation(tmp_path, "c > b", range(6, 20)) == []
+    assert looks_at(tmp_path) == 0
 
 
 def test_a_line_that_a_full_disk_cut_off_is_no_look(tmp_path: Path) -> None:

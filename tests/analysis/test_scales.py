@@ -21,9 +21,10 @@ def test_a_listed_environment_has_its_listed_scale() -> None:
     assert scale("CartPole-v1", experiments=3).note == ""
 
 
-def test_another_one_ends_at_its_best_arm_and_says_so() -> None:
+def test_another_one_ends_at_its_best_evaluations_and_says_so() -> None:
     assert scale()[:3] == (-40.0, -10.0, False)
     assert "this experiment only" in scale().note
+    assert "1 the best three evaluations in a row of any run" in scale().note
     assert scale().score(np.array([-40.0, -25.0, -10.0])).tolist() == [0.0, 0.5, 1.0]
     assert scale().difference(np.array([15.0])).tolist() == [0.5]
 

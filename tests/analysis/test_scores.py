@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rlbatch.analysis.arms import Arm, tasks_of
 from rlbatch.analysis.collect import Run
-from rlbatch.analysis.scores import Curves, completed, crossings_of, curves_of, floor_of, scores_of
+from rlbatch.analysis.scales import scale_of
+from rlbatch.analysis.scores import Curves, ceiling_of, completed, crossings_of, curves_of, floor_of, scores_of
 from rlbatch.training.clock import Clock
 
 CURVE = [0, 10, 20, 40, 60]
@@ -94,10 +95,10 @@ def test_marks_are_reached_never_or_censored() -> None:
     ]
     found = crossings_of(curves(*runs), MARKS)
     assert found["low"].seeds.tolist() == [0, 1, 2, 3, 4]
-    assert found["low"].at.tolist() == [1, 4, 4, 1, 2]
+    assert found["low"].at.tolist() == [1, 4, 4, 1, 0]  # at the last two evaluations no crossing counts yet
     assert found["low"].reached.tolist() == [True, False, False, True, False]
     assert found["low"].never.tolist() == [False, True, True, False, False]
-    assert found["high"].at.tolist() == [2, 4, 4, 3, 2]
+    assert found["high"].at.tolist() == [2, 4, 4, 1, 0]
     assert found["high"].reached.tolist() == [True, False, False, False, False]  # not at its last two evaluations
 
 
@@ -123,6 +124,54 @@ def test_a_run_that_diverges_never_raises_a_mean(means: list[list[float]], which
     assert set(whole) == {"auc", "final", "best", "return_mean"}
     assert all(lost[name] <= whole[name] + 1e-9 for name in whole)
     assert (late >= early).all()
+
+
+def normalised(runs: list[Run], low: float) -> dict[int, float]:
+    """Batch size -> mean area on the scale of an environment that is not listed."""
+    entry = {"env_id": "Unlisted-v0", "env_kwargs": {}, "random_mean": low}
+    scale = scale_of("Unlisted-v0", {}, [entry], best=ceiling_of(runs), experiments=1)
+    (task,) = tasks_of(runs)
+    found = {one.batch_size: curves_of(one, floor_of(low, runs)) for one in task.arms}
+    return {size: float(scale.score(scores_of(these)["auc"]).mean()) for size, these in found.items() if these}
+
+
+def two_arms(means: list[list[float]], best: list[float]) -> list[Run]:
+    """The runs with these evaluations at batch 16, and one with the best ones at batch 64."""
+    mine = {"env_id": "Unlisted-v0"}
+    small = [run(one, seed=seed, batch_size=16, **mine) for seed, one in enumerate(means)]
+    return [*small, run(best, batch_size=64, **mine)]
+
+
+@settings(deadline=None)
+@given(st.lists(MEANS, min_size=1, max_size=3), st.integers(0, 2), st.integers(0, 5), st.floats(-1e3, 1e3))
+def test_nor_does_it_on_the_scale_of_an_environment_that_is_not_listed(
+    means: list[list[float]], which: int, kept: int, low: float
+) -> None:
+    which %= len(means)
+    # what is lost is neither the lowest nor the highest there is: nobody can know that then
+    low, high = min(low, *means[which]), max(low + 1.0, *means[which])
+    before = two_arms(means, [low, high, high, high, high])
+    after = list(before)
+    lost = episodes(means[which][:kept])
+    after[which] = run(lost, "diverged", seed=which, batch_size=16, env_id="Unlisted-v0", n_eval_episodes=2)
+    whole, less = normalised(before, low), normalised(after, low)
+    assert set(whole) == {16, 64}
+    assert all(less[size] <= whole[size] + 1e-9 for size in whole)
+
+
+def test_a_diverged_run_of_the_best_arm_raises_no_score_by_hand() -> None:
+    best, other = [0.0, 100.0, 100.0, 100.0, 100.0], [0.0, 40.0, 40.0, 40.0, 40.0]
+    whole = two_arms([best, best], other)
+    assert normalised(whole, 0.0) == {16: 0.875, 64: pytest.approx(0.35)}
+    lost = [run(best[:2], "diverged", batch_size=16, env_id="Unlisted-v0"), *whole[1:]]
+    assert normalised(lost, 0.0) == {16: (0.875 + 0.25) / 2, 64: pytest.approx(0.35)}
+
+
+def test_the_ceiling_is_three_evaluations_of_any_run() -> None:
+    runs = [run([0, 90, 0, 3, 9]), run([0, 30, 30, 30], "crashed", seed=1), run([0, 80], "partial", seed=2)]
+    assert ceiling_of(runs) == 31.0  # 0, 90 and 3: (90 + 0 + 3) / 3
+    assert ceiling_of(runs[2:]) is None
+    assert ceiling_of([run([3, 9], n_evaluations=1)]) == 6.0
 
 
 def test_what_was_lost_below_the_floor_is_the_one_exception() -> None:

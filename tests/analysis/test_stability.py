@@ -122,6 +122,19 @@ def test_differences_span_a_twentieth_of_the_budget() -> None:
         assert told[0] == pytest.approx(told[1])
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 21, 22, 30, 40, 45, 46, 101])
+def test_the_evaluations_between_which_differences_are_taken_lie_a_twentieth_apart(count: int) -> None:
+    chosen = stability._windows(count)
+    assert (chosen[0], chosen[-1], len(chosen)) == (0, count - 1, min(count, 21))
+    if count > 1:
+        wanted = np.linspace(0, count - 1, len(chosen))
+        assert abs(chosen - wanted).max() <= 0.5
+    last = np.zeros(count)
+    last[-1] = -100.0
+    if count >= 3:
+        assert stability_of(episodes(last)[None], 1.0, None)["dispersion"][0] > 0  # the last one is among them
+
+
 def test_what_a_curve_cannot_tell_is_not_a_number() -> None:
     single = stability_of(np.arange(5.0)[None, :, None], 1.0, 2.0)
     assert all(np.isnan(values).all() for values in single.values())

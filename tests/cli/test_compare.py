@@ -172,7 +172,7 @@ def test_a_claim_is_confirmed_on_fresh_seeds_in_a_folder_of_its_own(
     configs = fill(root, {16: 490.0, 64: 300.0}, seeds=6)
     plan(root, configs, reference={"batch_size": 64}, metric="auc", equivalence=0.1)
     before = sorted(root.rglob("*"))
-    words = ("recommend", root, "--confirm", 2, "--no-calibration")
+    words = ("recommend", tmp_path, "--confirm", 2, "--no-calibration", "--where", "match=updates")
     out = said(capsys, *words)
     assert sorted(root.rglob("*")) == before
     runs = find_runs(tmp_path / "known-confirm")
@@ -182,7 +182,16 @@ def test_a_claim_is_confirmed_on_fresh_seeds_in_a_folder_of_its_own(
     told = json.loads(said(capsys, *words, "--json"))
     (one,) = told["confirmed"]
     assert f"{one['difference']['estimate']:+.3f}" in out
+    assert (one["verdict"], one["lacking"], one["looked_at_before"]) == ("too few seeds", [], [])
+    assert "no verdict: 5 fresh seeds" in out
     assert len(find_runs(tmp_path / "known-confirm")) == 4
+    capsys.readouterr()
+    assert main.run(["recommend", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert (err, "known-confirm is left out: its seeds confirm what known chose\n" in out) == ("", True)
+    assert "6 seeds per batch size" in out
+    assert main.run(["recommend", str(tmp_path / "known-confirm"), "--confirm", "2"]) == 2
+    assert "--confirm: known-confirm itself confirms known; name known" in capsys.readouterr().err
 
 
 def test_there_is_nothing_to_confirm_where_the_reference_is_best(

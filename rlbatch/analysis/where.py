@@ -1,0 +1,107 @@
+"""Which runs have the settings that --where asks for? A run that may have them is not left out.
+
+A run that was never begun has no settings on record. Other runs of its arm tell them; without one its path does, which
+names environment, algorithm, batch size, seed and the effective learning rate to two digits, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rlbatch.analysis.arms import rate_after_rule, rate_before_rule
+from rlbatch.analysis.collect import Labels, Run, facts_of
+from rlbatch.config import SETTINGS, as_dict
+from rlbatch.errors import InputError, nearest
+
+_RATE = "learning_rate"
+_NAMED = 12
+"""Values that an error message names."""
+
+
+def runs_where(runs: Sequence[Run], where: Mapping[str, Any]) -> tuple[Run, ...]:
+    """Returns the runs that have all of these settings, and those of which that is not known yet.
+
+    The learning rate may be the one before the rule, as tables show it, or the effective one.
+
+    Args:
+        runs: planned ones.
+        where: setting or label -> value.
+
+    Raises:
+        InputError: there is no such setting, or no run has it.
+    """
+    strange = next((name for name in where if name not in SETTINGS), None)
+    known: dict[str, Run] = {}
+    for run in runs:
+        if run.config is not None:
+            known.setdefault(run.arm, run)
+    rules = _unique(labels for run in known.values() for labels in run.labels)
+    chosen = tuple(run for run in runs if strange is None and _may_have(run, known.get(run.arm), where, rules))
+    if not chosen:
+        asked = ", ".join(f"{name}={value}" for name, value in where.items())
+        raise InputError("--where", f"no run has {asked}", _hint(runs, strange or next(iter(where))))
+    return chosen
+
+
+def _may_have(run: Run, sibling: Run | None, where: Mapping[str, Any], rules: Sequence[Labels]) -> bool:
+    if run.config is None and sibling is None:
+        return _fits_path(run, where, rules)
+    told = sibling if run.config is None else run
+    views = [] if told is None or told.config is None else _views(told)
+    return any(all(_same(view, name, value) for name, value in where.items()) for view in views) and (
+        "seed" not in where or run.seed == where["seed"]
+    )
+
+
+def _views(run: Run) -> list[dict[str, Any]]:
+    """Returns the settings of a run once for each design that asked for it; both learning rates in a list."""
+    if run.config is None:
+        return []
+    settings = as_dict(run.config)
+    rate = run.config.learning_rate
+    return [
+        {**settings, **labels, _RATE: [rate, rate_before_rule(rate, labels, run.config.batch_size)]}
+        for labels in run.labels
+    ]
+
+
+def _same(view: Mapping[str, Any], name: str, value: Any) -> bool:
+    if name == "seed":
+        return True
+    if name == _RATE and isinstance(value, int | float):
+        return value in view[_RATE] or float(f"{value:.10g}") in view[_RATE]
+    return name in view and bool(view[name] == value)
+
+
+def _fits_path(run: Run, where: Mapping[str, Any], rules: Sequence[Labels]) -> bool:
+    """Tells whether the path of a run that was never begun contradicts none of these settings."""
+    facts = facts_of(run.path)
+    plain = {"env_id": facts.env_id, "algo": facts.algo, "batch_size": facts.batch_size, "seed": run.seed}
+    if any(name in plain and plain[name] != value for name, value in where.items()):
+        return False
+    rate = where.get(_RATE)
+    if not isinstance(rate, int | float) or not rules:
+        return True
+    effective = [float(rate), *(rate_after_rule(float(rate), labels, facts.batch_size) for labels in rules)]
+    return any(float(f"{one:.1e}") == facts.learning_rate for one in effective)
+
+
+def _unique(labels: Iterable[Labels]) -> list[Labels]:
+    found: list[Labels] = []
+    for one in labels:
+        if one not in found:
+            found.append(one)
+    return found
+
+
+def _hint(runs: Sequence[Run], name: str) -> str:
+    """Returns which values the runs have, or which setting was meant."""
+    if name not in SETTINGS:
+        return nearest(name, SETTINGS)
+    values: dict[str, None] = {}
+    for run in runs:
+        for view in _views(run):
+            told = view.get(name)
+            values |= dict.fromkeys(map(str, told if name == _RATE and isinstance(told, list) else [told]))
+    return f"they have {', '.join(list(values)[:_NAMED])}"

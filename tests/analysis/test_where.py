@@ -1,0 +1,57 @@
+"""--where: a run that may have the settings stays planned, and the learning rate of the tables finds its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from analysis.folders import config, run
+
+from rlbatch.analysis.collect import Run
+from rlbatch.analysis.where import runs_where
+from rlbatch.config import RunConfig
+from rlbatch.errors import InputError
+from rlbatch.results import run_path
+
+CURVE = [0, 10, 20, 40, 60]
+
+
+def unbegun(own: RunConfig) -> Run:
+    return Run(Path(run_path(own)), str(run_path(own)), "planned")
+
+
+def found(runs: Sequence[Run], **where: Any) -> list[tuple[int, int]]:
+    return [(int(one.path.split("/b")[1][:5]), one.seed) for one in runs_where(runs, where)]
+
+
+def test_a_run_that_was_never_begun_is_kept_unless_its_path_contradicts() -> None:
+    runs = [run(CURVE, batch_size=16), *(unbegun(config(batch_size=size, seed=1)) for size in (32, 64))]
+    assert found(runs, match="updates") == [(16, 0), (32, 1), (64, 1)]
+    assert found(runs, match="samples") == [(32, 1), (64, 1)]
+    assert found(runs, batch_size=32, match="updates") == [(32, 1)]
+    assert found(runs, seed=1) == [(32, 1), (64, 1)]
+    with pytest.raises(InputError, match="no run has batch_size=9"):
+        found(runs, batch_size=9)
+    with pytest.raises(InputError, match="did you mean gamma"):
+        found(runs, gama=0.5)
+
+
+def test_other_runs_of_its_arm_tell_the_settings_of_one_that_was_never_begun() -> None:
+    runs = [run(CURVE, gamma=0.5), unbegun(config(gamma=0.5, seed=1)), unbegun(config(gamma=0.9, seed=2))]
+    assert found(runs, gamma=0.5) == [(32, 0), (32, 1), (32, 2)]
+    assert found(runs, gamma=0.8) == [(32, 2)]
+
+
+def test_the_learning_rate_is_the_one_before_the_rule_or_the_effective_one() -> None:
+    asked, rule = 1e-3, {"lr_rule": "sqrt", "lr_reference_batch": 64}
+    rates = {size: asked * (size / 64) ** 0.5 for size in (16, 32, 64)}
+    own = [config(batch_size=size, learning_rate=rate, **rule) for size, rate in rates.items()]
+    runs = [run(CURVE, **{name: getattr(one, name) for name in ("batch_size", "learning_rate", *rule)}) for one in own]
+    assert found(runs, learning_rate=asked) == [(16, 0), (32, 0), (64, 0)]
+    assert found(runs, learning_rate=rates[16]) == [(16, 0)]
+    some = [runs[0], *map(unbegun, own[1:]), unbegun(config(batch_size=64, learning_rate=0.1, **rule))]
+    assert found(some, learning_rate=asked) == [(16, 0), (32, 0), (64, 0)]
+    with pytest.raises(InputError, match=r"they have 0\.0005, 0\.001$"):
+        found(runs[:1], learning_rate=2.0)
