@@ -9,7 +9,7 @@ in `trend.py`, `best.py` and `across.py`. Tables, pages and sentences only tell 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlbatch.analysis import best, trend
@@ -18,13 +18,14 @@ from rlbatch.analysis.arms import Slice, design_words
 from rlbatch.analysis.best import Comparison as Against
 from rlbatch.analysis.best import Standing
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
+from rlbatch.analysis.failures import Failures, failures_of, failures_over
 from rlbatch.analysis.improvement import probability_of_improvement
-from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of
+from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Kind, Way, by_seed, ways_of
 from rlbatch.analysis.scales import SHARES, THRESHOLD
 from rlbatch.analysis.seed_effect import seed_correlation
-from rlbatch.analysis.seeds import more_seeds
+from rlbatch.analysis.seeds import deviation_of, more_seeds
 from rlbatch.analysis.trend import Hump, Pooled
 from rlbatch.errors import InputError, nearest
 
@@ -49,6 +50,7 @@ class Verdicts:
         standings: batch size -> how it compares with the best; empty where there is no scale to say what matters.
         frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
         more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
+        failures: batch size -> the seeds that failed; what a verdict cannot know of, see `failures.py`.
     """
 
     means: Mapping[int, Estimate]
@@ -59,11 +61,17 @@ class Verdicts:
     standings: Mapping[int, Standing]
     frequency: Mapping[int, float]
     more: Mapping[int, int | None]
+    failures: Mapping[int, Failures]
 
     @property
     def equivalent(self) -> list[int]:
         """Batch sizes that are shown to be as good as the best, within delta."""
         return best.indifference_set(self.standings)
+
+    @property
+    def deviation(self) -> float | None:
+        """Deviation of one seed, over all arms; None where some arm has a single one."""
+        return deviation_of(list(self.means.values()))
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,8 @@ class Together:
         slopes: per doubling of the batch size, of these environments and of others like them.
         verdicts: over the environments' means.
         improvement: batch size -> probability that its run scores higher than one of the reference.
+        means: batch size -> mean score in each environment.
+        worth: batch size -> of how many independent scores each environment's tell as much.
     """
 
     fixed: Mapping[str, Any]
@@ -128,6 +138,8 @@ class Together:
     slopes: Pooled | None
     verdicts: Verdicts
     improvement: Mapping[int, Interval]
+    means: Mapping[int, tuple[Estimate, ...]]
+    worth: Mapping[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -179,9 +191,13 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
 def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
     ways = ways_of(scored, one, metric, reference)
     scaled = scored.scale.range is not None
-    verdicts = {way.kind: _verdicts(way.samples, delta if scaled else None, _reference(reference, way)) for way in ways}
+    part = Part(scored, one, metric, ways, {}, scaled, None)
+    verdicts = {
+        way.kind: _verdicts(way, delta if scaled else None, _reference(reference, way), failures_of(way, part.cells))
+        for way in ways
+    }
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
-    return Part(scored, one, metric, ways, verdicts, scaled, alike)
+    return replace(part, verdicts=verdicts, seed_correlation=alike)
 
 
 def _reference(declared: Mapping[str, Any], way: Way) -> int | None:
@@ -193,12 +209,16 @@ def _reference(declared: Mapping[str, Any], way: Way) -> int | None:
     return batch if batch in way.samples else None
 
 
-def _verdicts(samples: Mapping[int, Floats], delta: float | None, reference: int | None) -> Verdicts:
-    return _concluded({batch: mean_of(scores) for batch, scores in samples.items()}, samples, delta, reference)
+def _verdicts(way: Way, delta: float | None, reference: int | None, failures: Mapping[int, Failures]) -> Verdicts:
+    found = _concluded(way.means, delta, reference, failures)
+    if len(way.means) < 2:
+        return found
+    frequency = best.selection_frequency(way.samples, _SEED, resampled=way.resampled)
+    return replace(found, frequency=frequency, more=_more(way.means, delta, reference))
 
 
 def _concluded(
-    means: Mapping[int, Estimate], samples: Mapping[int, Floats], delta: float | None, reference: int | None
+    means: Mapping[int, Estimate], delta: float | None, reference: int | None, failures: Mapping[int, Failures]
 ) -> Verdicts:
     several, by_batch = len(means) > 1, {float(batch): mean for batch, mean in means.items()}
     return Verdicts(
@@ -208,16 +228,16 @@ def _concluded(
         reference=reference,
         against=best.against_reference(means, reference) if several and reference is not None else {},
         standings=best.compare_with_best(means, delta) if several and delta is not None else {},
-        frequency=best.selection_frequency(samples, _SEED) if several and samples else {},
-        more=_more(samples, delta, reference),
+        frequency={},
+        more={},
+        failures=failures,
     )
 
 
-def _more(samples: Mapping[int, Floats], delta: float | None, reference: int | None) -> dict[int, int | None]:
-    if delta is None or reference is None or reference not in samples:
+def _more(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int | None]:
+    if delta is None or reference is None:
         return {}
-    others = {batch: scores for batch, scores in samples.items() if batch != reference}
-    return {batch: more_seeds(scores, samples[reference], delta) for batch, scores in others.items()}
+    return {b: more_seeds(mean, means[reference], delta) for b, mean in means.items() if b != reference}
 
 
 def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> list[Together]:
@@ -239,22 +259,31 @@ def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any])
 def _joined(
     kind: Kind, members: Sequence[tuple[Part, Way]], shared: Sequence[int], delta: float, reference: int | None
 ) -> Together:
-    samples = {batch: tuple(way.samples[batch] for _, way in members) for batch in shared}
-    weights = [1 / len(members)] * len(members)
-    means = {batch: combine([mean_of(one) for one in these], weights) for batch, these in samples.items()}
-    slopes = [trend.slope({batch: mean_of(way.samples[batch]) for batch in shared}) for _, way in members]
+    ways = [way for _, way in members]
+    samples = {batch: tuple(way.samples[batch] for way in ways) for batch in shared}
+    means = {batch: tuple(way.means[batch] for way in ways) for batch in shared}
+    worth = {batch: tuple(way.worth(batch) for way in ways) for batch in shared}
     compared = reference if reference in samples else None
+    joined = {batch: combine(these, [1 / len(ways)] * len(ways)) for batch, these in means.items()}
+    failures = failures_over([part.verdicts[kind].failures for part, _ in members], shared)
     return Together(
         fixed=members[0][0].slice.fixed,
         kind=kind,
         env_ids=tuple(part.scored.task.env_id for part, _ in members),
         samples=samples,
-        aggregates={batch: aggregates(these, _SEED) for batch, these in samples.items()},
-        slopes=trend.pool(slopes),
-        verdicts=_concluded(means, {}, delta, compared),
+        aggregates={batch: _aggregated(batch, ways) for batch in shared},
+        slopes=trend.pool([trend.slope({batch: way.means[batch] for batch in shared}) for way in ways]),
+        verdicts=_concluded(joined, delta, compared, failures),
         improvement={
-            batch: probability_of_improvement(these, samples[compared])
+            batch: probability_of_improvement(these, samples[compared], worth=(worth[batch], worth[compared]))
             for batch, these in samples.items()
             if compared is not None and batch != compared
         },
+        means=means,
+        worth=worth,
     )
+
+
+def _aggregated(batch: int, ways: Sequence[Way]) -> Aggregates:
+    drawn = [way.resampled[batch] for way in ways if batch in way.resampled]
+    return aggregates([way.samples[batch] for way in ways], _SEED, resampled=drawn or None)

@@ -6,7 +6,7 @@ A figure holds numbers only. `report.py` draws it in a browser, `plots.py` into 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import AXES
 from rlbatch.analysis.effort_tables import critical_line
-from rlbatch.analysis.intervals import Floats, mean_of
+from rlbatch.analysis.intervals import Floats, Interval, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.profiles import performance_profile
 from rlbatch.analysis.questions import Way
@@ -147,7 +147,7 @@ def profiles(both: Together) -> Figure:
     thresholds = np.linspace(min(0.0, float(scores.min())), max(1.0, float(scores.max())), 101)
     series = []
     for batch, samples in both.samples.items():
-        profile = performance_profile(samples, thresholds)
+        profile = performance_profile(samples, thresholds, worth=both.worth[batch])
         series.append(Series(f"batch {batch}", thresholds, profile.share, profile.low, profile.high, (), batch))
     return Figure(
         "together-profiles",
@@ -164,7 +164,8 @@ def profiles(both: Together) -> Figure:
 def environments(both: Together) -> Figure:
     """Returns the mean score of each environment at each batch size."""
     rows = {
-        env_id: {batch: samples[i] for batch, samples in both.samples.items()} for i, env_id in enumerate(both.env_ids)
+        env_id: {batch: means[i].interval() for batch, means in both.means.items()}
+        for i, env_id in enumerate(both.env_ids)
     }
     return Figure(
         "together-environments",
@@ -173,7 +174,7 @@ def environments(both: Together) -> Figure:
         "batch size",
         "environment",
         False,
-        tuple(_row(env_id, samples) for env_id, samples in rows.items()),
+        tuple(_intervals(env_id, found) for env_id, found in rows.items()),
         "The colour is the mean over seeds; 0 is low and 1 is the reference score.",
     )
 
@@ -264,15 +265,8 @@ def _front(part: Part) -> list[Figure]:
 
 def _responses(way: Way) -> Series:
     batches = sorted(way.samples)
-    intervals = [mean_of(way.samples[batch]).interval() for batch in batches]
-    return Series(
-        way.kind,
-        np.array(batches, dtype=np.float64),
-        np.array([one.estimate for one in intervals]),
-        _ends([one.low for one in intervals]),
-        _ends([one.high for one in intervals]),
-        tuple(way.samples[batch] for batch in batches),
-    )
+    row = _intervals(way.kind, {batch: way.means[batch].interval() for batch in batches})
+    return replace(row, seeds=tuple(way.samples[batch] for batch in batches))
 
 
 def _curve(batch: int, arm: ScoredArm, spent: Floats, *, log: bool) -> Series:
@@ -291,13 +285,16 @@ def _curve(batch: int, arm: ScoredArm, spent: Floats, *, log: bool) -> Series:
 
 
 def _row(name: str, samples: Mapping[int, Floats]) -> Series:
-    intervals = [mean_of(scores).interval() for scores in samples.values()]
+    return _intervals(name, {batch: mean_of(scores).interval() for batch, scores in samples.items()})
+
+
+def _intervals(name: str, found: Mapping[int, Interval]) -> Series:
     return Series(
         name,
-        np.array(list(samples), dtype=np.float64),
-        np.array([one.estimate for one in intervals]),
-        _ends([one.low for one in intervals]),
-        _ends([one.high for one in intervals]),
+        np.array(list(found), dtype=np.float64),
+        np.array([one.estimate for one in found.values()]),
+        _ends([one.low for one in found.values()]),
+        _ends([one.high for one in found.values()]),
     )
 
 

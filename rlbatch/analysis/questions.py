@@ -2,6 +2,11 @@
 
 Without an axis of learning rates there is one way, and its conclusion holds at that rate alone. With one there are
 three: at one rate, each batch size at its own best rate, averaged over the rates; see `rates.py`.
+
+The scores at best rates are not independent, so their way has `redrawn`: the resamples of the whole procedure, from
+which come the errors of all means and the intervals of interquartile means and aggregates. What counts runs
+(probability of improvement, profiles) or splits them (the advantage) takes each sample for as many independent scores
+as would tell as much of its mean.
 """
 
 from __future__ import annotations
@@ -14,9 +19,10 @@ import numpy as np
 from rlbatch.analysis import rates
 from rlbatch.analysis.arms import Slice
 from rlbatch.analysis.comparison import ScoredArm, ScoredTask
-from rlbatch.analysis.intervals import Floats
+from rlbatch.analysis.intervals import Estimate, Floats, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import Averaged, Band, Grid, Tuned
+from rlbatch.analysis.redraws import Redrawn, worth
 
 Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
 
@@ -33,6 +39,9 @@ class Way(NamedTuple):
         tuned: batch size -> how its rate was chosen, where it was.
         averaged: batch size -> its scores over the rates, where they were averaged.
         notes: what a reader has to know.
+        means: batch size -> mean score, with the error of the choice where a rate was chosen.
+        redrawn: batch size -> resamples of choice and scores, where rates were chosen.
+        resampled: batch size -> (B, n) what these resamples score.
     """
 
     kind: Kind
@@ -42,6 +51,13 @@ class Way(NamedTuple):
     tuned: Mapping[int, Tuned]
     averaged: Mapping[int, Averaged]
     notes: tuple[str, ...]
+    means: Mapping[int, Estimate]
+    redrawn: Mapping[int, Redrawn]
+    resampled: Mapping[int, Floats]
+
+    def worth(self, batch: int) -> float:
+        """Returns how many independent scores would tell as much of a batch size's mean."""
+        return worth(self.means[batch], self.samples[batch])
 
 
 def ways_of(scored: ScoredTask, part: Slice, metric: str, reference: Mapping[str, Any]) -> tuple[Way, ...]:
@@ -106,6 +122,25 @@ def same_runs(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: st
     return found
 
 
+def same_means(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[int, Estimate]:
+    """Returns batch size -> mean of `same_runs`, with the error of the choice where a rate was chosen.
+
+    Args:
+        way: from `ways_of`.
+        cells: (batch size, learning rate before the rule) -> arm, of its slice.
+        metric: of a run, which all of `same_runs` have.
+    """
+    samples = same_runs(way, cells, metric)
+    if not way.redrawn:
+        return {batch: mean_of(values) for batch, values in samples.items()}
+    found = {}
+    for batch, redrawn in way.redrawn.items():
+        rates_of = {rate for rate, _ in redrawn.runs}
+        values = {(rate, seed): v for rate in rates_of for seed, v in by_seed(cells[batch, rate], metric).items()}
+        found[batch] = redrawn.mean(samples[batch], values)
+    return found
+
+
 def by_seed(arm: ScoredArm, metric: str) -> dict[int, float]:
     """Returns seed -> a metric of an arm's runs, as `values_of` has it."""
     return dict(zip(arm.curves.seeds.tolist(), values_of(arm, metric).tolist(), strict=True))
@@ -116,25 +151,29 @@ def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Wa
     given = sorted({rate for _, rate in cells})
     at = " and ".join(f"{rate:g}" for rate in given) if len(given) < 3 else f"{given[0]:g} to {given[-1]:g}"
     words = f"at learning rate {at}{_tuned_at(arms)}"
-    return Way("at its rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms, {}, {}, ())
+    return _plain("at its rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms)
 
 
 def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Way | None:
     tuned = _attempt(lambda: rates.at_best_rate(grid))
     if tuned is None:
         return None
-    edges = [f"{batch:g}" for batch, one in sorted(tuned.items()) if one.at_edge]
-    notes = (f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond",) * bool(
-        edges
-    )
+    by_batch = {int(batch): one for batch, one in sorted(tuned.items())}
+    redrawn = {int(batch): one for batch, one in rates.redraws(grid).items()}
+    values = {batch: {(r, s): v for r, arm in grid[batch].items() for s, v in arm.items()} for batch in by_batch}
+    edges = [str(batch) for batch, one in by_batch.items() if one.at_edge]
+    at_edge = f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond"
     return Way(
         "at its own best rate",
         "each batch size at its own best learning rate, chosen on one half of the seeds and scored on the other",
-        {int(batch): one.scores for batch, one in sorted(tuned.items())},
-        {int(batch): cells[int(batch), one.best] for batch, one in sorted(tuned.items())},
-        {int(batch): one for batch, one in sorted(tuned.items())},
+        {batch: one.scores for batch, one in by_batch.items()},
+        {batch: cells[batch, one.best] for batch, one in by_batch.items()},
+        by_batch,
         {},
-        notes,
+        (at_edge,) if edges else (),
+        {batch: one.mean for batch, one in by_batch.items()},
+        redrawn,
+        {batch: redrawn[batch].scores(values[batch]) for batch in by_batch},
     )
 
 
@@ -145,7 +184,7 @@ def _one_rate(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: 
     rate = asked if asked in shared else shared[len(shared) // 2]
     arms = {batch: arm for (batch, at), arm in sorted(cells.items()) if at == rate}
     words = f"all at learning rate {rate:g}, as if nobody tuned it"
-    return Way("at one rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms, {}, {}, ())
+    return _plain("at one rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms)
 
 
 def _averaged(grid: Grid) -> Way | None:
@@ -156,7 +195,13 @@ def _averaged(grid: Grid) -> Way | None:
     words = f"averaged over the learning rates {', '.join(f'{rate:g}' for rate in given)}"
     samples = {int(batch): one.scores for batch, one in sorted(found.items())}
     averaged = {int(batch): one for batch, one in found.items()}
-    return Way("averaged over rates", words, samples, {}, {}, averaged, ())
+    return _plain("averaged over rates", words, samples, {})._replace(averaged=averaged)
+
+
+def _plain(kind: Kind, words: str, samples: Mapping[int, Floats], arms: Mapping[int, ScoredArm]) -> Way:
+    """Returns a way whose scores are independent."""
+    means = {batch: mean_of(scores) for batch, scores in samples.items()}
+    return Way(kind, words, samples, arms, {}, {}, (), means, {}, {})
 
 
 def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[float, dict[float, dict[int, float]]]:

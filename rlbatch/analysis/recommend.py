@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
 from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
 from rlbatch.analysis.arms import design_words
@@ -92,7 +90,8 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
     }
     picks = picks_of([part], standings["equivalent"])
     reference = verdicts.reference
-    advantage = None if reference is None else cross_fitted(way.samples, reference, _SEED)
+    worth = {batch: way.worth(batch) for batch in way.samples}
+    advantage = None if reference is None else cross_fitted(way.samples, reference, _SEED, worth=worth)
     sentences = [
         *_verdict(part, way, standings, found),
         *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
@@ -165,8 +164,8 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found:
         and counts[0] > 1
         and len(way.samples) > 1
     ):
-        deviation = float(np.sqrt(np.mean([scores.var(ddof=1) for scores in way.samples.values()])))
-        if deviation > 0:
+        deviation = part.verdicts[way.kind].deviation
+        if deviation:
             needed = seeds_to_decide(deviation, len(way.samples), found.delta)
             said.append(f"About {needed} seeds per batch size would decide, at the deviation seen so far.")
     if (

@@ -44,7 +44,7 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
             batch,
             len(scores),
             verdicts.means[batch].interval(),
-            interquartile_mean(scores, _SEED),
+            interquartile_mean(scores, _SEED, resampled=way.resampled.get(batch)),
             *_cells(verdicts, batch),
             *((_band_words(bands[batch]),) if bands else ()),
         )

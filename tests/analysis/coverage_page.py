@@ -10,19 +10,37 @@ from typing import NamedTuple
 
 HEADLINE = "*"
 SEEDS = (5, 10, 20, 40)
-FAILING = (0.0, 0.2)
 RESAMPLES = 400
 
 
+class Levels(NamedTuple):
+    """What the two halves of a table differ in: two values, and how the column heads name them."""
+
+    values: tuple[float, float]
+    heads: tuple[str, str]
+
+
+FAILING = Levels((0.0, 0.2), ("", "20% failing, "))
+_LOWER = Levels((0.0, 0.1), ("equal rates, ", "two 0.1 lower, "))
+LEVELS = {
+    "at_best_rates": _LOWER,
+    "scores_at_best_rates": _LOWER,
+    "unseen_failures": Levels((0.03, 0.13), ("deviation 0.03, ", "0.13, ")),
+}
+"""Parts that vary something else than the share of failing seeds."""
+ERRORS = ("verdicts", "at_best_rates")
+"""Parts that measure errors."""
+
+
 class Cell(NamedTuple):
-    """What was measured with one share of failing seeds and one number of seeds: name -> in how many of the repeats."""
+    """What was measured at one level and with one number of seeds: name -> in how many of the repeats."""
 
     repeats: int
     happened: dict[str, int]
 
 
 Cells = dict[str, Cell]
-"""Share of failing seeds and number of seeds, such as 0.2/10 -> what was measured."""
+"""Level (share of failing seeds) and number of seeds, such as 0.2/10 -> what was measured."""
 
 TEXT = """# How often the intervals cover, and the verdicts err
 
@@ -83,9 +101,9 @@ class Kept:
             part: {name: Cell(**cell) for name, cell in cells.items()} for part, cells in known.items()
         }
 
-    def put(self, part: str, failing: float, n: int, cell: Cell) -> None:
+    def put(self, part: str, level: float, n: int, cell: Cell) -> None:
         """Keeps one cell, in the place of an older one."""
-        self.parts.setdefault(part, {})[f"{failing:g}/{n}"] = cell
+        self.parts.setdefault(part, {})[f"{level:g}/{n}"] = cell
         self.path.parent.mkdir(exist_ok=True)
         plain = {part: {name: cell._asdict() for name, cell in cells.items()} for part, cells in self.parts.items()}
         self.path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
@@ -95,11 +113,12 @@ def page(kept: Kept) -> str:
     """Returns the page."""
     filled = TEXT.replace("RESAMPLES", f"{RESAMPLES:,}")
     for part in re.findall(r"^TABLE (\w+)$", TEXT, re.MULTILINE):
-        filled = filled.replace(f"TABLE {part}\n", table(kept.parts.get(part, {}), errors=part == "verdicts"))
+        measured = table(kept.parts.get(part, {}), LEVELS.get(part, FAILING), errors=part in ERRORS)
+        filled = filled.replace(f"TABLE {part}\n", measured)
     return filled
 
 
-def table(cells: Cells, *, errors: bool = False) -> str:
+def table(cells: Cells, levels: Levels = FAILING, *, errors: bool = False) -> str:
     """Returns a Markdown table in per cent, and the number of repeats.
 
     In bold is what is out of range: headlines below 93 or above 97 % from ten seeds on, and errors that lie above 5 %
@@ -107,18 +126,21 @@ def table(cells: Cells, *, errors: bool = False) -> str:
     """
     if not cells:
         return "Not measured.\n\n"
-    heads = [f"n = {n}" if n == SEEDS[0] and not failing else f"{n}" for failing in FAILING for n in SEEDS]
-    heads[len(SEEDS)] = f"{FAILING[1]:.0%} failing, n = {SEEDS[0]}"
+    heads = [f"{head}n = {n}" if n == SEEDS[0] else f"{n}" for head in levels.heads for n in SEEDS]
     lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
     for name in dict.fromkeys(name for cell in cells.values() for name in cell.happened):
         row = []
-        for n, cell in ((n, cells.get(f"{failing:g}/{n}")) for failing in FAILING for n in SEEDS):
+        for n, cell in ((n, cells.get(f"{level:g}/{n}")) for level in levels.values for n in SEEDS):
             if cell is None or name not in cell.happened:
                 row.append("")
                 continue
             share = cell.happened[name] / cell.repeats
             outside = n >= 10 and name.startswith(HEADLINE) and not 0.93 <= share <= 0.97
-            above = errors and share > 0.05 + 2 * math.sqrt(0.05 * 0.95 / cell.repeats)
+            above = (
+                errors
+                and not name.endswith("for comparison")
+                and share > 0.05 + 2 * math.sqrt(0.05 * 0.95 / cell.repeats)
+            )
             row.append(f"**{100 * share:.1f}**" if outside or above else f"{100 * share:.1f}")
         lines.append(f"| {name.replace(HEADLINE, '★ ')} | " + " | ".join(row) + " |")
     counts = [cell.repeats for cell in cells.values()]
