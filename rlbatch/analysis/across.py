@@ -236,7 +236,7 @@ def _redrawn(
     rng: np.random.Generator,
     confidence: float,
 ) -> list[Interval]:
-    """Returns Student's intervals, with the errors that `redraws.py` has for the mean: two seeds less in each stratum."""
+    """Returns Student's intervals, with errors as `redraws.py` has them for the mean: two seeds less per stratum."""
     strata, scores = _Strata([len(sample) for sample in samples]), np.concatenate(samples)
     drawn = min(map(len, resampled))
     again = np.concatenate([one[rng.permutation(len(one))[:drawn]] for one in resampled], axis=1)

@@ -11,7 +11,7 @@ as would tell as much of its mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -122,22 +122,26 @@ def same_runs(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: st
     return found
 
 
-def same_means(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[int, Estimate]:
+def same_means(
+    way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: str, sizes: Collection[int]
+) -> dict[int, Estimate]:
     """Returns batch size -> mean of `same_runs`, with the error of the choice where a rate was chosen.
 
     Args:
         way: from `ways_of`.
         cells: (batch size, learning rate before the rule) -> arm, of its slice.
-        metric: of a run, which all of `same_runs` have.
+        metric: of a run.
+        sizes: batch sizes of which all of these runs have it.
     """
     samples = same_runs(way, cells, metric)
-    if not way.redrawn:
-        return {batch: mean_of(values) for batch, values in samples.items()}
     found = {}
-    for batch, redrawn in way.redrawn.items():
-        rates_of = {rate for rate, _ in redrawn.runs}
-        values = {(rate, seed): v for rate in rates_of for seed, v in by_seed(cells[batch, rate], metric).items()}
-        found[batch] = redrawn.mean(samples[batch], values)
+    for batch in sizes:
+        if batch in way.redrawn:
+            given = [(rate, by_seed(arm, metric)) for (size, rate), arm in cells.items() if size == batch]
+            values = {(rate, seed): value for rate, arm in given for seed, value in arm.items()}
+            found[batch] = way.redrawn[batch].mean(samples[batch], values)
+        else:
+            found[batch] = mean_of(samples[batch])
     return found
 
 

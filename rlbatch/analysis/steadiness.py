@@ -53,9 +53,8 @@ def steadiness_of(part: Part, delta: float) -> tuple[Steadiness, ...]:
     for metric in NAMES:
         samples = steadiness_samples(part, metric, comparable(part))
         if len(samples) > 1:
-            means = same_means(part.ways[0], part.cells, metric)
-            compared = compare_with_best({batch: means[batch] for batch in samples}, delta)
-            found.append(Steadiness(metric, compared))
+            means = same_means(part.ways[0], part.cells, metric, samples)
+            found.append(Steadiness(metric, compare_with_best(means, delta)))
     return tuple(found)
 
 
