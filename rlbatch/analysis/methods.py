@@ -5,6 +5,7 @@ from __future__ import annotations
 from rlbatch import __version__
 from rlbatch.analysis.answer import Answer
 from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.redraws import RESAMPLES
 
 
 def methods(found: Answer) -> str:
@@ -30,5 +31,15 @@ def methods(found: Answer) -> str:
         "return from then on. Intervals of means are Welch's; comparisons with the reference are corrected by Holm's "
         f"method; verdicts on the best arms use simultaneous 95 % bounds (Hsu's comparison with the best; equivalence "
         f"margin {found.delta:.0%} of the reference range). Interquartile means and aggregates over environments have "
-        "studentised bootstrap intervals, stratified by environment, with 10,000 resamples."
+        f"studentised bootstrap intervals, stratified by environment, with 10,000 resamples.{_chosen(found)}"
+    )
+
+
+def _chosen(found: Answer) -> str:
+    """Returns how errors were got where learning rates were chosen."""
+    if not any(way.tuned for part in found.parts for way in part.ways):
+        return ""
+    return (
+        " Where each batch size has its own best learning rate, that was chosen on one half of the seeds and scored on "
+        f"the other; errors of means and of aggregates are then those of {RESAMPLES:,} resamples of choice and scores."
     )

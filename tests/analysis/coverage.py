@@ -28,6 +28,7 @@ from coverage_choices import (
     times,
     unseen_failures,
 )
+from coverage_front import critical_batch
 from coverage_page import FAILING, HEADLINE, LEVELS, RESAMPLES, SEEDS, Cell, Kept, page, table
 
 from rlbatch.analysis import across, best, rates, survival, trend
@@ -180,6 +181,7 @@ PARTS: tuple[Part, ...] = (
     advantage,
     unseen_failures,
     times,
+    critical_batch,
 )
 
 
