@@ -14,9 +14,10 @@ from analysis.folders import config, plan, write
 from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.figures import figures_of
+from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plain import plain, plain_recommendations
 from rlbatch.analysis.recommend import overall, recommend
-from rlbatch.analysis.table import columns, shown
+from rlbatch.analysis.table import columns, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import InputError
 
@@ -157,6 +158,15 @@ def test_environments_are_joined_with_the_errors_of_chosen_rates(tmp_path: Path)
     assert both.verdicts.failures[16][:2] == (0, 24)
     profile = next(one for one in figures_of(found) if one.name == "together-profiles")
     assert len(profile.series) == 2
+    assert "1,000 resamples of choice and scores" in methods(found)
+
+
+def test_the_methods_tell_of_chosen_rates_only_where_some_were(known: Answer) -> None:
+    assert "resamples of choice" not in methods(known)
+
+
+def test_the_brackets_say_what_they_do_not_hold() -> None:
+    assert "a failure that no seed showed is in none of them" in confidence_line()
 
 
 def test_each_design_is_told_over_its_environments(tmp_path: Path) -> None:
