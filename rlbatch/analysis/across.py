@@ -15,6 +15,9 @@ Hall 1988, Ann. Stat. 16:927). Standard errors are those of sums over strata; fo
 pulled in to the ends of the middle half (Tukey & McLaughlin 1963, Sankhya A 25:331), for the median, of the one or two
 environments in the middle. With very few seeds many resamples hold one score only and have no error; then the interval
 is Student's, for the interquartile mean with the degrees of freedom of its middle half.
+
+Scores at a rate that was chosen are not independent, and what their own spread says of the error is too little. There
+the whole procedure was drawn anew (`redraws.py`), and an interval is Student's with the deviation over these resamples.
 """
 
 from __future__ import annotations
@@ -98,6 +101,7 @@ def aggregates(
     seed: int | np.random.Generator,
     *,
     method: Literal["studentised", "percentile"] = "studentised",
+    resampled: Sequence[Floats] | None = None,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
 ) -> Aggregates:
@@ -108,20 +112,33 @@ def aggregates(
             environment, `iqm` and `mean` are that environment's.
         seed: of the draws, or a generator; the same seed gives the same intervals.
         method: "percentile" is rliable's interval, for comparison with it.
+        resampled: (B, n) for each environment, scores that were drawn anew already, where they are not independent.
         resamples: number of draws of all seeds.
         confidence: of the two-sided intervals.
 
     Raises:
         ValueError: there is no environment, or one has no scores or some that are not finite.
     """
+    if resampled is not None:
+        rng = np.random.default_rng(seed)
+        return Aggregates(*_redrawn(samples_of(environments), resampled, _STATISTICS, rng, confidence))
     make = _studentised if method == "studentised" else _percentile
     seen = _seen(samples_of(environments), _STATISTICS, np.random.default_rng(seed), resamples)
     return Aggregates(*(make(one, confidence) for one in seen))
 
 
-def interquartile_mean(scores: ArrayLike, seed: int | np.random.Generator, *, resamples: int = RESAMPLES) -> Interval:
-    """Returns the interquartile mean of one sample (n,) with its studentised interval: `aggregates([scores]).iqm`."""
-    (seen,) = _seen(samples_of([scores]), (_iqm,), np.random.default_rng(seed), resamples)
+def interquartile_mean(
+    scores: ArrayLike,
+    seed: int | np.random.Generator,
+    *,
+    resampled: Floats | None = None,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Returns the interquartile mean of one sample (n,) with its interval: `aggregates([scores]).iqm`."""
+    samples, rng = samples_of([scores]), np.random.default_rng(seed)
+    if resampled is not None:
+        return _redrawn(samples, [resampled], (_iqm,), rng, CONFIDENCE)[0]
+    (seen,) = _seen(samples, (_iqm,), rng, resamples)
     return _studentised(seen, CONFIDENCE)
 
 
@@ -210,6 +227,28 @@ def _studentised(seen: _Seen, confidence: float) -> Interval:
     else:
         below, above = np.quantile((seen.values[varied] - seen.value) / seen.errors[varied], tails)
     return Interval(seen.value, seen.value - float(above) * seen.error, seen.value - float(below) * seen.error)
+
+
+def _redrawn(
+    samples: Sequence[Floats],
+    resampled: Sequence[Floats],
+    statistics: Sequence[_Statistic],
+    rng: np.random.Generator,
+    confidence: float,
+) -> list[Interval]:
+    """Returns Student's intervals, with errors as `redraws.py` has them for the mean: two seeds less per stratum."""
+    strata, scores = _Strata([len(sample) for sample in samples]), np.concatenate(samples)
+    drawn = min(map(len, resampled))
+    again = np.concatenate([one[rng.permutation(len(one))[:drawn]] for one in resampled], axis=1)
+    found = []
+    for statistic in statistics:
+        value, reach = float(statistic(scores[None], strata)[0][0]), np.inf
+        if drawn > 1:
+            fewest, freedom = min(strata.counts), len(scores) - 2 * len(samples)
+            error = float(statistic(again, strata)[0].std(ddof=1)) * np.sqrt(fewest / (fewest - 2))
+            reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+        found.append(Interval(value, value - reach, value + reach))
+    return found
 
 
 def _percentile(seen: _Seen, confidence: float) -> Interval:

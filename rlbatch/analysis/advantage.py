@@ -5,8 +5,11 @@ the reference on the other half, over many random halves. What is estimated is t
 chosen with half of the seeds.
 
 The differences of the splits are of the same seeds over and over, so their mean is less sure than their number says:
-the variance is that of one split times 1/J + 1, for J splits whose halves have the same size (the corrected resampled t
-test of Nadeau & Bengio 2003, Machine Learning 52:239).
+the variance is that of one split times 1/J + n₂/n₁, for J splits into n₁ seeds that choose and n₂ that score (the
+corrected resampled t test of Nadeau & Bengio 2003, Machine Learning 52:239). The degrees of freedom are not those of
+the splits either: they are one less than the seeds of the smallest arm. Where each batch size has its own best learning
+rate, that is chosen once for all splits; so the variance is multiplied by how much less the scores tell than
+independent ones would.
 """
 
 from __future__ import annotations
@@ -17,13 +20,19 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import special
 
-from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval
+from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Floats, Interval
 
 SPLITS = 200
 
 
 def cross_fitted(
-    samples: Mapping[int, Floats], reference: int, seed: int, *, splits: int = SPLITS, confidence: float = CONFIDENCE
+    samples: Mapping[int, Floats],
+    reference: int,
+    seed: int,
+    *,
+    worth: Mapping[int, float] | None = None,
+    splits: int = SPLITS,
+    confidence: float = CONFIDENCE,
 ) -> Interval | None:
     """Returns the advantage over the reference of the batch size that half of the seeds choose.
 
@@ -31,13 +40,15 @@ def cross_fitted(
         samples: batch size -> scores (n,), higher is better.
         reference: one of the batch sizes.
         seed: of the splits.
+        worth: batch size -> of how many independent scores its own tell as much; by default their number.
         splits: how many.
         confidence: of the two-sided interval.
 
     Returns:
-        The interval, or None where an arm has fewer than two seeds or there is no other arm.
+        The interval, or None where an arm has fewer than `MIN_SEEDS` seeds or there is no other arm.
     """
-    if len(samples) < 2 or min(map(len, samples.values())) < 2:
+    seeds = min(map(len, samples.values()))
+    if len(samples) < 2 or seeds < MIN_SEEDS:
         return None
     rng = np.random.default_rng(seed)
     differences = np.empty(splits)
@@ -50,6 +61,8 @@ def cross_fitted(
         best = max(sorted(chosen), key=lambda batch: chosen[batch])
         differences[split] = scored[best] - scored[reference]
     mean = float(differences.mean())
-    error = math.sqrt(float(differences.var(ddof=1)) * (1 / splits + 1))
-    half_width = float(special.stdtrit(splits - 1, (1 + confidence) / 2)) * error
+    uneven = max((len(scores) - len(scores) // 2) / (len(scores) // 2) for scores in samples.values())
+    longer = max(len(scores) / (worth or {}).get(batch, len(scores)) for batch, scores in samples.items())
+    error = math.sqrt(float(differences.var(ddof=1)) * (1 / splits + uneven) * longer)
+    half_width = float(special.stdtrit(min(splits, seeds) - 1, (1 + confidence) / 2)) * error
     return Interval(mean, mean - half_width, mean + half_width)

@@ -9,7 +9,7 @@ in `trend.py`, `best.py` and `across.py`. Tables, pages and sentences only tell 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlbatch.analysis import best, trend
@@ -19,13 +19,14 @@ from rlbatch.analysis.best import Comparison as Against
 from rlbatch.analysis.best import Standing
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
 from rlbatch.analysis.declared import exploratory, reference_of
+from rlbatch.analysis.failures import Failures, failures_of, failures_over
 from rlbatch.analysis.improvement import probability_of_improvement
-from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of
+from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Kind, Way, by_seed, ways_of
 from rlbatch.analysis.scales import SHARES, THRESHOLD
 from rlbatch.analysis.seed_effect import seed_correlation
-from rlbatch.analysis.seeds import more_seeds
+from rlbatch.analysis.seeds import deviation_of, more_seeds
 from rlbatch.analysis.trend import Hump, Pooled
 from rlbatch.errors import InputError, nearest
 
@@ -49,6 +50,7 @@ class Verdicts:
             where something else differs too.
         frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
         more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
+        failures: batch size -> the seeds that failed; what a verdict cannot know of, see `failures.py`.
     """
 
     means: Mapping[int, Estimate]
@@ -59,11 +61,17 @@ class Verdicts:
     standings: Mapping[int, Standing]
     frequency: Mapping[int, float]
     more: Mapping[int, int | None]
+    failures: Mapping[int, Failures]
 
     @property
     def equivalent(self) -> list[int]:
         """Batch sizes that are shown to be as good as the best, within delta."""
         return best.indifference_set(self.standings)
+
+    @property
+    def deviation(self) -> float | None:
+        """Deviation of one seed, over all arms; None where some arm has a single one."""
+        return deviation_of(list(self.means.values()))
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,8 @@ class Together:
         slopes: per doubling of the batch size, of these environments and of others like them.
         verdicts: over the environments' means.
         improvement: batch size -> probability that its run scores higher than one of the reference.
+        means: batch size -> mean score in each environment.
+        worth: batch size -> of how many independent scores each environment's tell as much.
     """
 
     fixed: Mapping[str, Any]
@@ -134,6 +144,8 @@ class Together:
     slopes: Pooled | None
     verdicts: Verdicts
     improvement: Mapping[int, Interval]
+    means: Mapping[int, tuple[Estimate, ...]]
+    worth: Mapping[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -202,10 +214,11 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
 def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
     ways, notes = ways_of(scored, one, metric, reference)
     scaled = scored.scale.range is not None
-    compared = _reference(reference, one)
-    verdicts = {way.kind: _verdicts(way, delta if scaled else None, compared) for way in ways}
+    part = Part(scored, one, metric, ways, {}, scaled, None, reference, notes)
+    compared, margin = _reference(reference, one), delta if scaled else None
+    verdicts = {way.kind: _verdicts(way, margin, compared, failures_of(way, part.cells)) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
-    return Part(scored, one, metric, ways, verdicts, scaled, alike, reference, notes)
+    return replace(part, verdicts=verdicts, seed_correlation=alike)
 
 
 def _reference(declared: Mapping[str, Any], part: Slice) -> int | None:
@@ -215,15 +228,19 @@ def _reference(declared: Mapping[str, Any], part: Slice) -> int | None:
     return batch
 
 
-def _verdicts(way: Way, delta: float | None, reference: int | None) -> Verdicts:
-    means = {batch: mean_of(scores) for batch, scores in way.samples.items()}
+def _verdicts(way: Way, delta: float | None, reference: int | None, failures: Mapping[int, Failures]) -> Verdicts:
     if way.confounded:  # whatever differs may differ for another reason than the batch size
-        return Verdicts(means, None, None, None, {}, {}, {}, {})
-    return _concluded(means, way.samples, delta, reference if reference in means else None)
+        return Verdicts(way.means, None, None, None, {}, {}, {}, {}, failures)
+    compared = reference if reference in way.means else None
+    found = _concluded(way.means, delta, compared, failures)
+    if len(way.means) < 2:
+        return found
+    frequency = best.selection_frequency(way.samples, _SEED, resampled=way.resampled)
+    return replace(found, frequency=frequency, more=_more(way.means, delta, compared))
 
 
 def _concluded(
-    means: Mapping[int, Estimate], samples: Mapping[int, Floats], delta: float | None, reference: int | None
+    means: Mapping[int, Estimate], delta: float | None, reference: int | None, failures: Mapping[int, Failures]
 ) -> Verdicts:
     several, by_batch = len(means) > 1, {float(batch): mean for batch, mean in means.items()}
     return Verdicts(
@@ -233,16 +250,16 @@ def _concluded(
         reference=reference,
         against=best.against_reference(means, reference) if several and reference is not None else {},
         standings=best.compare_with_best(means, delta) if several and delta is not None else {},
-        frequency=best.selection_frequency(samples, _SEED) if several and samples else {},
-        more=_more(samples, delta, reference),
+        frequency={},
+        more={},
+        failures=failures,
     )
 
 
-def _more(samples: Mapping[int, Floats], delta: float | None, reference: int | None) -> dict[int, int | None]:
-    if delta is None or reference is None or reference not in samples:
+def _more(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int | None]:
+    if delta is None or reference is None:
         return {}
-    others = {batch: scores for batch, scores in samples.items() if batch != reference}
-    return {batch: more_seeds(scores, samples[reference], delta) for batch, scores in others.items()}
+    return {b: more_seeds(mean, means[reference], delta) for b, mean in means.items() if b != reference}
 
 
 def _together(parts: Sequence[Part], delta: float) -> tuple[list[Together], list[str]]:
@@ -273,24 +290,33 @@ def _together(parts: Sequence[Part], delta: float) -> tuple[list[Together], list
 def _joined(
     kind: Kind, members: Sequence[tuple[Part, Way]], shared: Sequence[int], delta: float, reference: int | None
 ) -> Together:
-    samples = {batch: tuple(way.samples[batch] for _, way in members) for batch in shared}
-    weights = [1 / len(members)] * len(members)
-    means = {batch: combine([mean_of(one) for one in these], weights) for batch, these in samples.items()}
-    slopes = [trend.slope({batch: mean_of(way.samples[batch]) for batch in shared}) for _, way in members]
+    ways = [way for _, way in members]
+    samples = {batch: tuple(way.samples[batch] for way in ways) for batch in shared}
+    means = {batch: tuple(way.means[batch] for way in ways) for batch in shared}
+    worth = {batch: tuple(way.worth(batch) for way in ways) for batch in shared}
     compared = reference if reference in samples else None
-    words = {way.words for _, way in members}
+    words = {way.words for way in ways}
+    joined = {batch: combine(these, [1 / len(ways)] * len(ways)) for batch, these in means.items()}
+    failures = failures_over([part.verdicts[kind].failures for part, _ in members], shared)
     return Together(
         fixed=members[0][0].slice.fixed,
         kind=kind,
         words=words.pop() if len(words) == 1 else f"{kind}, which differs between environments",
         names=tuple(part.scored.task.name for part, _ in members),
         samples=samples,
-        aggregates={batch: aggregates(these, _SEED) for batch, these in samples.items()},
-        slopes=trend.pool(slopes),
-        verdicts=_concluded(means, {}, delta, compared),
+        aggregates={batch: _aggregated(batch, ways) for batch in shared},
+        slopes=trend.pool([trend.slope({batch: way.means[batch] for batch in shared}) for way in ways]),
+        verdicts=_concluded(joined, delta, compared, failures),
         improvement={
-            batch: probability_of_improvement(these, samples[compared])
+            batch: probability_of_improvement(these, samples[compared], worth=(worth[batch], worth[compared]))
             for batch, these in samples.items()
             if compared is not None and batch != compared
         },
+        means=means,
+        worth=worth,
     )
+
+
+def _aggregated(batch: int, ways: Sequence[Way]) -> Aggregates:
+    drawn = [way.resampled[batch] for way in ways if batch in way.resampled]
+    return aggregates([way.samples[batch] for way in ways], _SEED, resampled=drawn or None)

@@ -157,7 +157,11 @@ def not_worse(arms: Mapping[Arm, Estimate], *, confidence: float = CONFIDENCE) -
 
 
 def selection_frequency(
-    arms: Mapping[Arm, ArrayLike], seed: int | np.random.Generator, *, resamples: int = 10_000
+    arms: Mapping[Arm, ArrayLike],
+    seed: int | np.random.Generator,
+    *,
+    resampled: Mapping[Arm, Floats] | None = None,
+    resamples: int = 10_000,
 ) -> dict[Arm, float]:
     """Returns how often each arm has the highest mean when its seeds are drawn anew with replacement.
 
@@ -167,13 +171,17 @@ def selection_frequency(
     Args:
         arms: name -> scores (n,); the counts may differ.
         seed: of the draws, or a generator.
+        resampled: name -> (B, n) scores that were drawn anew already, for arms whose scores are not independent.
         resamples: number of draws.
     """
-    rng = np.random.default_rng(seed)
+    rng, given = np.random.default_rng(seed), resampled or {}
     means = np.empty((len(arms), resamples))
     for row, (arm, scores) in zip(means, arms.items(), strict=True):
         values = sample_of(scores, str(arm))
-        row[:] = values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
+        if len(given.get(arm, ())):
+            row[:] = given[arm].mean(axis=1)[rng.integers(len(given[arm]), size=resamples)]
+        else:
+            row[:] = values[rng.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
     highest = np.isclose(means, means.max(axis=0), rtol=1e-12, atol=0)
     shares = (highest / highest.sum(axis=0)).mean(axis=1)
     return dict(zip(arms, shares.tolist(), strict=True))

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from rlbatch.analysis.intervals import Floats, mean_of
+from rlbatch.analysis.intervals import Estimate, Floats, Interval, mean_of
 from rlbatch.analysis.table import Cell, Table
 
 Kind = Literal["lines", "dots", "heat"]
@@ -112,15 +112,17 @@ class Figure:
         return list(dict.fromkeys(picture.choice[control] for picture in self.pictures))
 
 
-def by_batch(name: str, samples: Mapping[int, Floats]) -> Series:
+def by_batch(name: str, samples: Mapping[int, Floats], means: Mapping[int, Estimate] | None = None) -> Series:
     """Returns the mean at each batch size, with its interval and every seed.
 
     Args:
         name: in the legend.
         samples: batch size -> (n,) one number per seed.
+        means: batch size -> mean, where its error is not that of independent numbers.
     """
     batches = sorted(samples)
-    y, low, high = means_of([samples[batch] for batch in batches])
+    known = means or {batch: mean_of(values) for batch, values in samples.items()}
+    y, low, high = _ends([known[batch].interval() for batch in batches])
     return Series(name, np.array(batches, dtype=np.float64), y, low, high, tuple(samples[b] for b in batches))
 
 
@@ -137,7 +139,10 @@ def curve(batch_size: int, x: Floats, columns: Sequence[Floats]) -> Series:
 
 def means_of(columns: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
     """Returns the mean of each sample and the ends of its interval, NaN where one seed leaves them open."""
-    intervals = [mean_of(column).interval() for column in columns]
+    return _ends([mean_of(column).interval() for column in columns])
+
+
+def _ends(intervals: Sequence[Interval]) -> tuple[Floats, Floats, Floats]:
     low, high = (np.array([one[end] for one in intervals], dtype=np.float64) for end in (1, 2))
     low, high = (np.where(np.isfinite(ends), ends, np.nan) for ends in (low, high))
     return np.array([one.estimate for one in intervals], dtype=np.float64), low, high

@@ -56,8 +56,12 @@ def environments(many: Sequence[Together], design: str) -> Figure:
     pictures = []
     for both in many:
         rows = [
-            by_batch(env_id, {batch: samples[i] for batch, samples in both.samples.items()})
-            for i, env_id in enumerate(both.names)
+            by_batch(
+                name,
+                {batch: samples[i] for batch, samples in both.samples.items()},
+                {batch: means[i] for batch, means in both.means.items()},
+            )
+            for i, name in enumerate(both.names)
         ]
         pictures.append(
             Picture(

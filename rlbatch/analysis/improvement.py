@@ -16,7 +16,11 @@ from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, samples_of
 
 
 def probability_of_improvement(
-    environments: Sequence[ArrayLike], others: Sequence[ArrayLike], *, confidence: float = CONFIDENCE
+    environments: Sequence[ArrayLike],
+    others: Sequence[ArrayLike],
+    *,
+    worth: tuple[Sequence[float], Sequence[float]] | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Interval:
     """Returns the probability that a run of one arm scores higher than a run of another, averaged over environments.
 
@@ -26,6 +30,7 @@ def probability_of_improvement(
     Args:
         environments: one sample (n,) per environment.
         others: one sample (m,) per environment, in the same order.
+        worth: of how many independent scores each of these samples tells as much; by default its own number.
         confidence: of the two-sided interval.
 
     Raises:
@@ -35,8 +40,8 @@ def probability_of_improvement(
         raise ValueError(f"{len(environments)} environments against {len(others)}: an arm is compared in the same ones")
     pairs = list(zip(samples_of(environments), samples_of(others), strict=True))
     shares = np.array([(np.sign(x[:, None] - y).mean() + 1) / 2 for x, y in pairs])
-    sizes = np.array([[len(x), len(y)] for x, y in pairs], dtype=np.float64)
-    return Interval(float(shares.mean()), *_mann_whitney_ends(shares, sizes, confidence))
+    sizes = np.array([[len(x) for x, _ in pairs], [len(y) for _, y in pairs]] if worth is None else worth, np.float64)
+    return Interval(float(shares.mean()), *_mann_whitney_ends(shares, sizes.T, confidence))
 
 
 def _mann_whitney_ends(shares: Floats, sizes: Floats, confidence: float) -> tuple[float, float]:
@@ -50,7 +55,7 @@ def _mann_whitney_ends(shares: Floats, sizes: Floats, confidence: float) -> tupl
         sizes: (M, 2) n and m.
         confidence: of the two-sided interval.
     """
-    z, star = float(special.ndtri((1 + confidence) / 2)), sizes.mean(axis=1) - 1
+    z, star = float(special.ndtri((1 + confidence) / 2)), np.maximum(sizes.mean(axis=1) - 1, 0.0)
 
     def end(outer: float) -> float:
         inner = 0.0

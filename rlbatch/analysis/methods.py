@@ -8,6 +8,7 @@ from rlbatch import __version__
 from rlbatch.analysis.answer import Answer
 from rlbatch.analysis.arms import Arm
 from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.redraws import RESAMPLES
 
 
 def methods(found: Answer) -> str:
@@ -35,11 +36,19 @@ def methods(found: Answer) -> str:
         "the best arms use simultaneous 95 % bounds (Hsu's comparison with the best; equivalence margin "
         f"{found.delta:.0%} of the range). Interquartile means have studentised bootstrap intervals (10,000 resamples)."
     )
+    said += _chosen(found)
     if found.together:
         said.append("Aggregates over environments weigh each alike; their resamples are stratified by environment.")
     if not found.declared:
         said.append("The comparison is exploratory: metric and margin were not declared before training.")
     return " ".join(said)
+
+
+def _chosen(found: Answer) -> list[str]:
+    """Returns how errors were got where learning rates were chosen."""
+    if not any(way.tuned for part in found.parts for way in part.ways):
+        return []
+    return [f"Errors of scores at chosen learning rates are those of {RESAMPLES:,} resamples of choice and scores."]
 
 
 def _scales(found: Answer) -> list[str]:

@@ -15,12 +15,9 @@ import numpy as np
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.best import not_worse
-from rlbatch.analysis.intervals import Floats, combine, mean_of
-from rlbatch.analysis.questions import same_runs
+from rlbatch.analysis.intervals import Estimate, combine
+from rlbatch.analysis.questions import same_means, same_runs
 from rlbatch.analysis.steadiness import steadiness_samples
-
-Samples = Mapping[int, Sequence[Floats]]
-"""Batch size -> (n,) one number per seed, for each environment; lower is better."""
 
 _ALIKE = 1.01
 """Of what is known, the largest multiple of the least that counts as equal: schedules round."""
@@ -54,10 +51,9 @@ def picks_of(parts: Sequence[Part], sizes: Sequence[int]) -> dict[str, Pick]:
     if not sizes or any(size not in part.ways[0].arms for part in parts for size in sizes):
         return {}
     found = {"cheapest": _cheapest(parts, sizes)}
-    falls = [steadiness_samples(part, "drawdown_max", sizes) for part in parts]
-    if all(falls):
-        lower = {size: [-one[size] for one in falls] for size in sizes}
-        found["steadiest"] = _lowest(lower, "of the range is its deepest fall of the return")
+    if all(steadiness_samples(part, "drawdown_max", sizes) for part in parts):
+        falls = [same_means(part.ways[0], part.cells, "drawdown_max", sizes) for part in parts]
+        found["steadiest"] = _lowest(falls, sizes, "of the range is its deepest fall of the return")
     quickest = _quickest(parts, sizes)
     return found if quickest is None else found | {"fewest env steps": quickest}
 
@@ -81,20 +77,22 @@ def _quickest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick | None:
 
     There is none where an environment has no mark, or hardly any run reaches it: under half of those of every size.
     """
-    samples: dict[int, list[Floats]] = {size: [] for size in sizes}
+    found = []
     for part in parts:
         if part.mark is None:
             return None
-        steps = same_runs(part.ways[0], part.cells, f"steps_to_{part.mark}")
+        way, metric = part.ways[0], f"steps_to_{part.mark}"
+        steps = same_runs(way, part.cells, metric)
         if max(np.isfinite(steps[size]).mean() for size in sizes) < _REACHED:
             return None
-        for size in sizes:
-            budget = float(part.ways[0].arms[size].curves.timesteps[-1])
-            samples[size].append(np.minimum(-steps[size], budget) / (budget if len(parts) > 1 else 1))
+        budget = max(float(way.arms[size].curves.timesteps[-1]) for size in sizes)
+        means = same_means(way, part.cells, metric, sizes, -budget)
+        unit = budget if len(parts) > 1 else 1.0
+        found.append({size: combine([mean], [1 / unit]) for size, mean in means.items()})
     (first, *others) = parts
     if others:
-        return _lowest(samples, "of the budget to the mark, at most all of it")
-    return _lowest(samples, f"env steps to {first.scored.marks[str(first.mark)]:g}, at most the budget")
+        return _lowest(found, sizes, "of the budget to the mark, at most all of it")
+    return _lowest(found, sizes, f"env steps to {first.scored.marks[str(first.mark)]:g}, at most the budget")
 
 
 def _known(values: Mapping[int, float], by: str) -> Pick:
@@ -103,10 +101,9 @@ def _known(values: Mapping[int, float], by: str) -> Pick:
     return Pick(best, by, values[best], tuple(alike))
 
 
-def _lowest(samples: Samples, by: str) -> Pick:
-    means = {
-        size: combine([mean_of(-values) for values in these], [1 / len(these)] * len(these))
-        for size, these in sorted(samples.items())
-    }
+def _lowest(environments: Sequence[Mapping[int, Estimate]], sizes: Sequence[int], by: str) -> Pick:
+    """Returns the pick by means of which higher, that is nearer to zero from below, is better."""
+    weights = [1 / len(environments)] * len(environments)
+    means = {size: combine([one[size] for one in environments], weights) for size in sorted(sizes)}
     best = max(means, key=lambda size: means[size].value)
     return Pick(best, by, 0.0 - means[best].value, tuple(size for size in not_worse(means) if size != best))

@@ -2,12 +2,17 @@
 
 Without an axis of learning rates there is one way, and its conclusion holds at that rate alone. With one there are
 three: at one rate, each batch size at its own best rate, averaged over the rates; see `rates.py`.
+
+The scores at best rates are not independent, so their way has `redrawn`: the resamples of the whole procedure, from
+which come the errors of all means and the intervals of interquartile means and aggregates. What counts runs
+(probability of improvement, profiles) or splits them (the advantage) takes each sample for as many independent scores
+as would tell as much of its mean.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,9 +21,10 @@ from rlbatch import presets
 from rlbatch.analysis import rates
 from rlbatch.analysis.arms import Slice, rate_before_rule
 from rlbatch.analysis.comparison import ScoredArm, ScoredTask
-from rlbatch.analysis.intervals import Floats
+from rlbatch.analysis.intervals import Estimate, Floats, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import Averaged, Band, Grid, Tuned
+from rlbatch.analysis.redraws import Redrawn, worth
 from rlbatch.config import SETTINGS
 
 Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
@@ -42,6 +48,9 @@ class Way(NamedTuple):
         tuned: batch size -> how its rate was chosen, where it was.
         averaged: batch size -> its scores over the rates, where they were averaged.
         notes: what a reader has to know.
+        means: batch size -> mean score, with the error of the choice where a rate was chosen.
+        redrawn: batch size -> resamples of choice and scores, where rates were chosen.
+        resampled: batch size -> (B, n) what these resamples score.
         confounded: whether the learning rates differ between the batch sizes for no rule: then nothing is concluded.
     """
 
@@ -52,7 +61,14 @@ class Way(NamedTuple):
     tuned: Mapping[int, Tuned]
     averaged: Mapping[int, Averaged]
     notes: tuple[str, ...]
+    means: Mapping[int, Estimate]
+    redrawn: Mapping[int, Redrawn]
+    resampled: Mapping[int, Floats]
     confounded: bool = False
+
+    def worth(self, batch: int) -> float:
+        """Returns how many independent scores would tell as much of a batch size's mean."""
+        return worth(self.means[batch], self.samples[batch])
 
 
 def ways_of(
@@ -126,6 +142,35 @@ def same_runs(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: st
     return found
 
 
+def same_means(
+    way: Way,
+    cells: Mapping[tuple[int, float], ScoredArm],
+    metric: str,
+    sizes: Collection[int],
+    least: float = -math.inf,
+) -> dict[int, Estimate]:
+    """Returns batch size -> mean of `same_runs`, with the error of the choice where a rate was chosen.
+
+    Args:
+        way: from `ways_of`.
+        cells: (batch size, learning rate before the rule) -> arm, of its slice.
+        metric: of a run.
+        sizes: batch sizes of which all of these runs have it.
+        least: what anything lower counts as, such as minus the budget where a mark is never reached.
+    """
+    samples = same_runs(way, cells, metric)
+    found = {}
+    for batch in sizes:
+        counted = np.maximum(samples[batch], least)
+        if batch in way.redrawn:
+            given = [(rate, by_seed(arm, metric)) for (size, rate), arm in cells.items() if size == batch]
+            values = {(rate, seed): max(value, least) for rate, arm in given for seed, value in arm.items()}
+            found[batch] = way.redrawn[batch].mean(counted, values)
+        else:
+            found[batch] = mean_of(counted)
+    return found
+
+
 def by_seed(arm: ScoredArm, metric: str) -> dict[int, float]:
     """Returns seed -> a metric of an arm's runs, as `values_of` has it."""
     return dict(zip(arm.curves.seeds.tolist(), values_of(arm, metric).tolist(), strict=True))
@@ -138,23 +183,26 @@ def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Wa
     words = f"at learning rate {at}{_tuned(arms)}"
     notes = ("learning rate and batch size vary together: no verdict on the batch size",) * (len(given) > 1)
     samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
-    return Way("at its rate", words, samples, arms, {}, {}, notes, len(given) > 1)
+    return _plain("at its rate", words, samples, arms)._replace(notes=notes, confounded=len(given) > 1)
 
 
 def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm]) -> Way:
-    tuned = rates.at_best_rate(grid)
-    edges = [f"{batch:g}" for batch, one in sorted(tuned.items()) if one.at_edge]
-    notes = (f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond",) * bool(
-        edges
-    )
+    by_batch = {int(batch): one for batch, one in sorted(rates.at_best_rate(grid).items())}
+    redrawn = {int(batch): one for batch, one in rates.redraws(grid).items()}
+    values = {batch: {(r, s): v for r, arm in grid[batch].items() for s, v in arm.items()} for batch in by_batch}
+    edges = [str(batch) for batch, one in by_batch.items() if one.at_edge]
+    at_edge = f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond"
     return Way(
         "at its own best rate",
         "each batch size at its own best learning rate, chosen on one half of the seeds and scored on the other",
-        {int(batch): one.scores for batch, one in sorted(tuned.items())},
-        {int(batch): cells[int(batch), one.best] for batch, one in sorted(tuned.items())},
-        {int(batch): one for batch, one in sorted(tuned.items())},
+        {batch: one.scores for batch, one in by_batch.items()},
+        {batch: cells[batch, one.best] for batch, one in by_batch.items()},
+        by_batch,
         {},
-        notes,
+        (at_edge,) if edges else (),
+        {batch: one.mean for batch, one in by_batch.items()},
+        redrawn,
+        {batch: redrawn[batch].scores(values[batch]) for batch in by_batch},
     )
 
 
@@ -166,7 +214,8 @@ def _one_rate(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: 
     arms = {batch: arm for (batch, at), arm in sorted(cells.items()) if at == rate}
     notes = (f"the declared rate {asked:g} is not shared by all batch sizes",) if asked not in (None, rate) else ()
     words = f"all at learning rate {rate:g}, as if nobody tuned it"
-    return Way("at one rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms, {}, {}, notes)
+    samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
+    return _plain("at one rate", words, samples, arms)._replace(notes=notes)
 
 
 def _averaged(grid: Grid) -> Way:
@@ -177,7 +226,13 @@ def _averaged(grid: Grid) -> Way:
     averaged = {int(batch): one for batch, one in found.items()}
     lost = [f"batch {b} {', '.join(map(str, one.left_out))}" for b, one in sorted(averaged.items()) if one.left_out]
     notes = (f"without the seeds that lack a rate: {'; '.join(lost)}",) if lost else ()
-    return Way("averaged over rates", words, samples, {}, {}, averaged, notes)
+    return _plain("averaged over rates", words, samples, {})._replace(averaged=averaged, notes=notes)
+
+
+def _plain(kind: Kind, words: str, samples: Mapping[int, Floats], arms: Mapping[int, ScoredArm]) -> Way:
+    """Returns a way whose scores are independent."""
+    means = {batch: mean_of(scores) for batch, scores in samples.items()}
+    return Way(kind, words, samples, arms, {}, {}, (), means, {}, {})
 
 
 def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[float, dict[float, dict[int, float]]]:

@@ -9,7 +9,8 @@ rate is chosen on one half of the seeds and scored on the other, both ways: ever
 that had no part in choosing its rate. The halves are the same for all arms, since runs of one seed share their random
 numbers. What is estimated is the score at a rate that was tuned with half of the seeds.
 
-Each function returns scores per batch size, for `intervals.mean_of` and what builds on it.
+Each function returns scores per batch size, for `intervals.mean_of` and what builds on it; but those at a rate that was
+chosen are not independent, and their mean comes with an error of its own: see `redraws.py`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlbatch.analysis.intervals import Floats, sample_of
+from rlbatch.analysis.intervals import Estimate, Floats, sample_of
+from rlbatch.analysis.redraws import Redrawn, redraw
 
 Scores = Mapping[float, Mapping[int, float]]
 """Learning rate -> seed -> score, at one batch size."""
 Grid = Mapping[float, Scores]
 """Batch size -> its scores."""
+
+_Half = dict[float, dict[int, float]]
+"""Learning rate -> seed -> score, of one half of the seeds."""
+_SEED = 0
+"""Of the draws: the same scores give the same errors."""
 
 
 class Tuned(NamedTuple):
@@ -37,6 +44,7 @@ class Tuned(NamedTuple):
         chosen: the rates that the first and the second half chose.
         best: the rate with the highest mean over all seeds.
         at_edge: one of these rates is the lowest or the highest tried, so a better one may lie beyond.
+        mean: of the scores, with the error of scores and choice together; infinite under four seeds.
     """
 
     scores: Floats
@@ -44,6 +52,7 @@ class Tuned(NamedTuple):
     chosen: tuple[float, float]
     best: float
     at_edge: bool
+    mean: Estimate
 
 
 class Averaged(NamedTuple):
@@ -92,9 +101,16 @@ def at_best_rate(grid: Grid) -> dict[float, Tuned]:
     Raises:
         ValueError: some arm has no seed in one of the halves.
     """
-    seeds = sorted({seed for scores in grid.values() for arm in scores.values() for seed in arm})
-    halves = (set(seeds[0::2]), set(seeds[1::2]))
-    return {batch: _tuned(batch, scores, halves) for batch, scores in grid.items()}
+    return {batch: _tuned(batch, grid[batch], halves) for batch, halves in _halves(grid).items()}
+
+
+def redraws(grid: Grid) -> dict[float, Redrawn]:
+    """Returns the resamples of every batch size from which `at_best_rate` has its errors.
+
+    Raises:
+        ValueError: some arm has no seed in one of the halves.
+    """
+    return {batch: _redrawn(batch, grid[batch], halves) for batch, halves in _halves(grid).items()}
 
 
 def averaged(grid: Grid) -> dict[float, Averaged]:
@@ -140,15 +156,39 @@ def good_band(scores: Scores, delta: float) -> Band:
     return Band(rates[low], rates[high], math.log10(rates[high] / rates[low]), edge)
 
 
-def _tuned(batch: float, scores: Scores, halves: tuple[set[int], set[int]]) -> Tuned:
-    parts = [{rate: {s: arm[s] for s in arm if s in half} for rate, arm in scores.items()} for half in halves]
-    chosen = tuple(_best(part, batch) for part in parts)
-    rate_of = {**dict.fromkeys(parts[1][chosen[0]], chosen[0]), **dict.fromkeys(parts[0][chosen[1]], chosen[1])}
+def _halves(grid: Grid) -> dict[float, tuple[_Half, _Half]]:
+    """Returns batch size -> its scores, parted by the seeds of all batch sizes: every other one."""
+    seeds = sorted({seed for scores in grid.values() for arm in scores.values() for seed in arm})
+    first, second = set(seeds[0::2]), set(seeds[1::2])
+    return {batch: (_part(scores, first), _part(scores, second)) for batch, scores in grid.items()}
+
+
+def _part(scores: Scores, seeds: set[int]) -> _Half:
+    return {rate: {seed: arm[seed] for seed in sorted(arm) if seed in seeds} for rate, arm in sorted(scores.items())}
+
+
+def _tuned(batch: float, scores: Scores, halves: tuple[_Half, _Half]) -> Tuned:
+    first, second = (_best(half, batch) for half in halves)
+    rate_of = {**dict.fromkeys(halves[1][first], first), **dict.fromkeys(halves[0][second], second)}
     runs = tuple((rate_of[seed], seed) for seed in sorted(rate_of))
     crossed = sample_of([scores[rate][seed] for rate, seed in runs])
     best = _best(scores, batch)
-    ends = {min(scores), max(scores)}
-    return Tuned(crossed, runs, (chosen[0], chosen[1]), best, not ends.isdisjoint({*chosen, best}))
+    at_edge = not {min(scores), max(scores)}.isdisjoint({first, second, best})
+    values = {(rate, seed): score for rate, arm in scores.items() for seed, score in arm.items()}
+    mean = _redrawn(batch, scores, halves).mean(crossed, values)
+    return Tuned(crossed, runs, (first, second), best, at_edge, mean)
+
+
+def _redrawn(batch: float, scores: Scores, halves: tuple[_Half, _Half]) -> Redrawn:
+    first, second = (_best(half, batch) for half in halves)
+    runs = [(rate, seed) for rate, arm in sorted(scores.items()) for seed in sorted(arm)]
+    place = {run: i for i, run in enumerate(runs)}
+    places = [[[place[rate, seed] for seed in arm] for rate, arm in half.items()] for half in halves]
+    counts = len(halves[0][second]), len(halves[1][first])
+    # an own stream for each batch size: what is drawn for one does not depend on which others there are
+    rng = np.random.default_rng([_SEED, int(batch)])
+    values = sample_of([scores[rate][seed] for rate, seed in runs])
+    return redraw(runs, values, (places[0], places[1]), counts, rng)
 
 
 def _best(scores: Scores, batch: float) -> float:

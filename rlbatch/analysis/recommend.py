@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
 from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
 from rlbatch.analysis.arms import design_words
@@ -97,7 +95,8 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
     }
     picks = picks_of([part], standings["equivalent"])
     reference = verdicts.reference
-    advantage = None if reference is None else cross_fitted(way.samples, reference, _SEED)
+    worth = {batch: way.worth(batch) for batch in way.samples}
+    advantage = None if reference is None else cross_fitted(way.samples, reference, _SEED, worth=worth)
     sentences = [
         *_verdict(part, way, standings, found),
         *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
@@ -187,8 +186,8 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found:
 def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]], delta: float) -> list[str]:
     """Returns what would make the verdicts surer: more seeds."""
     said = []
-    deviation = float(np.sqrt(np.mean([scores.var(ddof=1) for scores in way.samples.values()])))
-    if deviation > 0 and (standings["undecided"] or not standings["equivalent"]):
+    deviation = verdicts.deviation
+    if deviation and (standings["undecided"] or not standings["equivalent"]):
         needed = seeds_to_decide(deviation, len(way.samples), delta)
         said.append(
             f"With about {needed} seeds per batch size, one that equals the best would be shown to, at the deviation "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,13 +11,21 @@ from rlbatch.analysis import efficiency, rates
 from rlbatch.analysis.answer import Part, Together
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.figures import Figure, Picture, Series, by_batch, slug
-from rlbatch.analysis.intervals import Floats
+from rlbatch.analysis.intervals import Estimate, Floats
 from rlbatch.analysis.metrics import METRICS, Metric
 from rlbatch.analysis.profiles import performance_profile
 from rlbatch.analysis.questions import Way, ways_of
 
 Samples = dict[int, Floats]
 """Batch size -> (n,) one number per seed."""
+
+
+class _Drawn(NamedTuple):
+    """What a way of comparing shows: numbers, and their means where numbers alone do not tell how sure these are."""
+
+    samples: Samples
+    means: Mapping[int, Estimate] | None = None
+
 
 _THRESHOLDS = 101
 """Scores at which a profile is drawn."""
@@ -26,7 +34,7 @@ _THRESHOLDS = 101
 def planned_response(part: Part, metric: str) -> Figure:
     """Returns the score that was declared against the batch size, in the way that conclusions rest on."""
     name = slug(part.name, "planned")
-    picture = _picture(part, metric, {part.ways[0].kind: dict(part.ways[0].samples)}, name)
+    picture = _picture(part, metric, {part.ways[0].kind: _of_way(part.ways[0])}, name)
     return Figure(name, (picture,), planned=True)
 
 
@@ -40,9 +48,9 @@ def responses(part: Part, metric: str, reference: Mapping[str, Any]) -> Figure:
     """
     pictures = []
     for name in dict.fromkeys((metric, *METRICS)):
-        samples = {kind: values for kind, values in _samples(part, name, metric, reference).items() if values}
-        if samples:
-            pictures.append(_picture(part, name, samples, slug(part.name, "response", name)))
+        drawn = {kind: one for kind, one in _drawn(part, name, metric, reference).items() if one.samples}
+        if drawn:
+            pictures.append(_picture(part, name, drawn, slug(part.name, "response", name)))
     return Figure(slug(part.name, "response"), tuple(pictures), ("metric",))
 
 
@@ -83,7 +91,7 @@ def profiles(many: Sequence[Together], design: str) -> Figure:
         thresholds = np.linspace(min(0.0, float(scores.min())), max(1.0, float(scores.max())), _THRESHOLDS)
         series = []
         for batch, samples in both.samples.items():
-            profile = performance_profile(samples, thresholds)
+            profile = performance_profile(samples, thresholds, worth=both.worth[batch])
             series.append(Series(f"batch {batch}", thresholds, profile.share, profile.low, profile.high, (), batch))
         pictures.append(
             Picture(
@@ -101,7 +109,11 @@ def profiles(many: Sequence[Together], design: str) -> Figure:
     return Figure(slug("together", design, "profiles"), tuple(pictures), ("learning rates",))
 
 
-def _picture(part: Part, metric: str, samples: Mapping[str, Samples], name: str) -> Picture:
+def _of_way(way: Way) -> _Drawn:
+    return _Drawn(dict(way.samples), way.means)
+
+
+def _picture(part: Part, metric: str, drawn: Mapping[str, _Drawn], name: str) -> Picture:
     """Returns a metric by batch size, a series for each way of comparing."""
     about = METRICS[metric]
     words: dict[str, str] = {way.kind: way.words for way in part.ways}
@@ -112,8 +124,8 @@ def _picture(part: Part, metric: str, samples: Mapping[str, Samples], name: str)
         "batch size",
         f"{metric} ({_unit(part, about)})",
         True,
-        tuple(by_batch(kind, values) for kind, values in samples.items()),
-        " ".join([_ABOUT, *_warnings(part, metric), *(f"{kind.capitalize()}: {words[kind]}." for kind in samples)]),
+        tuple(by_batch(kind, *one) for kind, one in drawn.items()),
+        " ".join([_ABOUT, *_warnings(part, metric), *(f"{kind.capitalize()}: {words[kind]}." for kind in drawn)]),
         choice=(f"{metric} (optimistic)" if about.optimistic else metric,),
     )
 
@@ -141,19 +153,19 @@ def _warnings(part: Part, metric: str) -> list[str]:
     return said
 
 
-def _samples(part: Part, metric: str, first: str, reference: Mapping[str, Any]) -> dict[str, Samples]:
+def _drawn(part: Part, metric: str, first: str, reference: Mapping[str, Any]) -> dict[str, _Drawn]:
     """Returns way of comparing -> numbers of a metric, in its own direction; empty where nothing is known.
 
     A score chooses its own best learning rates, crosswise. What is steady or fast is told of the arms that the compared
     score chose: a rate at which nothing is learned is the steadiest.
     """
     if metric == first:
-        return {way.kind: dict(way.samples) for way in part.ways}
+        return {way.kind: _of_way(way) for way in part.ways}
     if METRICS[metric].kind == "score":
-        return {way.kind: dict(way.samples) for way in ways_of(part.scored, part.slice, metric, reference)[0]}
+        return {way.kind: _of_way(way) for way in ways_of(part.scored, part.slice, metric, reference)[0]}
     if METRICS[metric].kind == "amount" and not _reached(part, metric):
         return {}
-    return {way.kind: _of_arms(part, way, metric) for way in part.ways}
+    return {way.kind: _Drawn(_of_arms(part, way, metric)) for way in part.ways}
 
 
 def _reached(part: Part, metric: str) -> bool:

@@ -7,35 +7,44 @@ seeds of normal scores the variance, and the number of seeds with it, may be hal
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import special
 
 from rlbatch.analysis.best import critical_values
-from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, sample_of
+from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate
 from rlbatch.power import POWER, fewest_seeds, seeds_needed
 
 
-def more_seeds(scores: ArrayLike, others: ArrayLike, difference: float) -> int | None:
+def more_seeds(mean: Estimate, other: Estimate, difference: float) -> int | None:
     """Returns how many more seeds each of two arms needs for a difference to be found with the usual power.
 
     The arms get the same number of seeds, so what counts is the mean of their variances.
 
     Args:
-        scores: (n,) of one arm.
-        others: (m,) of the other.
+        mean: of one arm.
+        other: of the other.
         difference: true difference of the means to find, in the unit of the scores.
 
     Returns:
         Seeds beyond those of the smaller arm, or None where an arm has a single seed, and so no deviation.
     """
-    samples = sample_of(scores), sample_of(others)
-    fewest = min(map(len, samples))
-    if fewest < 2:
-        return None
-    deviation = math.sqrt(sum(float(sample.var(ddof=1)) for sample in samples) / 2)
-    return max(0, seeds_needed(deviation, difference) - fewest)
+    deviation = deviation_of([mean, other])
+    return None if deviation is None else max(0, seeds_needed(deviation, difference) - min(mean.seeds, other.seeds))
+
+
+def deviation_of(means: Sequence[Estimate]) -> float | None:
+    """Returns the deviation of one seed that the errors of means stand for, as a root mean square; None if unknown.
+
+    For a mean of independent scores it is their standard deviation. Where a rate was chosen it is larger, and what is
+    concluded from it on the safe side: the error of choosing wrong shrinks faster than 1/√n.
+
+    Args:
+        means: of the arms, at least one.
+    """
+    squares = [mean.error**2 * mean.seeds for mean in means]
+    return math.sqrt(sum(squares) / len(squares)) if all(map(math.isfinite, squares)) else None
 
 
 def seeds_to_decide(

@@ -3,6 +3,7 @@
 What learns nothing is steady. So batch sizes get a verdict on steadiness only where they are shown to score alike, or
 where each has its own best learning rate. There the runs are those that the score is taken from: their rate was chosen
 by the score of other seeds, so that neither luck nor a rate at which nothing is learned makes a batch size look steady.
+The errors are those of the choice too (`redraws.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.best import Standing, compare_with_best
-from rlbatch.analysis.intervals import Floats, mean_of
-from rlbatch.analysis.questions import same_runs
+from rlbatch.analysis.intervals import Floats
+from rlbatch.analysis.questions import same_means, same_runs
 
 NAMES = ("drawdown_max", "dispersion", "retention")
 """Metrics on which there are verdicts: parts of the reference range, and a share."""
@@ -52,7 +53,7 @@ def steadiness_of(part: Part, delta: float) -> tuple[Steadiness, ...]:
     for metric in NAMES:
         samples = steadiness_samples(part, metric, comparable(part))
         if len(samples) > 1:
-            means = {batch: mean_of(values) for batch, values in samples.items()}
+            means = same_means(part.ways[0], part.cells, metric, samples)
             found.append(Steadiness(metric, compare_with_best(means, delta)))
     return tuple(found)
 

@@ -46,7 +46,10 @@ def shown(value: Any) -> str:
 
 def confidence_line() -> str:
     """Returns what the brackets are."""
-    return f"[ ]: {CONFIDENCE:.0%} intervals; those of one seed are not known ([?])"
+    return (
+        f"[ ]: {CONFIDENCE:.0%} intervals; those of one seed are not known ([?]), and a failure that no seed showed is "
+        "in none of them"
+    )
 
 
 def columns(table: Table) -> Sequence[int]:

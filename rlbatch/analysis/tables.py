@@ -40,19 +40,21 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     verdicts = part.verdicts[way.kind]
     title = f"{part.name}: {METRICS[found.metric].about} ({part.scored.scale.words}), {way.words}"
     bands = good_rates(part.cells, found.metric, found.delta) if way.averaged and part.scaled else {}
-    headings = ("batch", "seeds", "mean", "IQM", *_headings(verdicts), *(("good rates",) if bands else ()))
+    headings = ("batch", "seeds", "failed", "mean", "IQM", *_headings(verdicts), *(("good rates",) if bands else ()))
     rows = [
         (
             batch,
             len(scores),
+            verdicts.failures[batch].share,
             verdicts.means[batch].interval(),
-            interquartile_mean(scores, SEED),
+            interquartile_mean(scores, SEED, resampled=way.resampled.get(batch)),
             *_cells(verdicts, batch),
             *((_band_words(bands[batch]),) if bands else ()),
         )
         for batch, scores in way.samples.items()
     ]
     notes = [*way.notes, *_trend_lines(verdicts), *_seed_lines(part, verdicts, found.delta)]
+    notes.append("failed: share of the seeds that diverged or collapsed, with what no seed may have shown (Wilson)")
     if bands:
         notes.append(f"good rates: those around the best whose mean is at most {found.delta:.0%} of the range below it")
     planned = found.declared and way is part.ways[0]

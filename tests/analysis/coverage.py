@@ -13,8 +13,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from coverage_page import FAILING, HEADLINE, RESAMPLES, SEEDS, Cell, Kept, page, table
-from scipy import stats
+from coverage_choices import (
+    BUDGET,
+    DELTA,
+    GOOD,
+    LOW,
+    LOW_SPREAD,
+    advantage,
+    at_best_rates,
+    covers,
+    draw,
+    reach,
+    scores_at_best_rates,
+    times,
+    unseen_failures,
+)
+from coverage_front import critical_batch
+from coverage_page import FAILING, HEADLINE, LEVELS, RESAMPLES, SEEDS, Cell, Kept, page, table
 
 from rlbatch.analysis import across, best, rates, survival, trend
 from rlbatch.analysis.improvement import probability_of_improvement
@@ -23,33 +38,18 @@ from rlbatch.analysis.profiles import performance_profile
 
 HOME = Path(__file__).parents[2] / "results" / "statistics"
 REPEATS = 1_000
-DELTA = 0.1
-GOOD, SPREAD, LOW, LOW_SPREAD = 0.8, 0.13, 0.05, 0.03
 ENVIRONMENTS = np.array([[0.9, 0.13], [0.5, 0.2], [0.7, 0.1], [0.3, 0.05], [0.8, 0.25]])
 """Mean and deviation over seeds of runs that do not fail, in each of five environments."""
 BATCHES = (16, 32, 64, 128, 256, 512)
-BUDGET = 50_000.0
 
-
-Part = Callable[[np.random.Generator, float, int, dict[str, float]], Iterator[tuple[str, bool]]]
-"""From the draws, the share of failing seeds, the number of seeds and the true values: what happened in one repeat."""
-
-
-def draw(rng: np.random.Generator, failing: float, shape: tuple[int, ...], *, good: float = GOOD) -> Floats:
-    """Returns scores of one environment, of which some failed."""
-    return np.where(
-        rng.random(shape) < failing, rng.normal(LOW, LOW_SPREAD, size=shape), rng.normal(good, SPREAD, size=shape)
-    )
+Part = Callable[[np.random.Generator, float, int], Iterator[tuple[str, bool]]]
+"""From the draws, one of the part's levels (`LEVELS`) and the number of seeds: what happened in one repeat."""
 
 
 def draw_all(rng: np.random.Generator, failing: float, n: int) -> list[Floats]:
     """Returns (n,) scores in each environment."""
     good = (rng.normal(mean, spread, size=n) for mean, spread in ENVIRONMENTS)
     return [np.where(rng.random(n) < failing, rng.normal(LOW, LOW_SPREAD, size=n), scores) for scores in good]
-
-
-def covers(interval: Interval | None, truth: float) -> bool:
-    return interval is not None and interval.low - 1e-12 <= truth <= interval.high + 1e-12
 
 
 @functools.cache
@@ -71,10 +71,9 @@ def truths(failing: float) -> dict[str, float]:
     }
 
 
-def one_environment(
-    rng: np.random.Generator, failing: float, n: int, true: dict[str, float]
-) -> Iterator[tuple[str, bool]]:
+def one_environment(rng: np.random.Generator, failing: float, n: int) -> Iterator[tuple[str, bool]]:
     """Yields whether each interval covers, for one repeat."""
+    true = truths(failing)
     x, y, sound = draw(rng, failing, (n,)), draw(rng, failing, (n,)), draw(rng, 0.0, (n,))
     yield "mean, Student's t", covers(mean_of(x).interval(), true["mean"])
     yield f"{HEADLINE}difference of two means, Welch's t", covers(difference_of(x, y).interval(), 0.0)
@@ -93,15 +92,14 @@ def one_environment(
     steps = np.where(never, np.inf, rng.gamma(4.0, 8_000.0, size=n))
     reached = steps <= BUDGET
     found = survival.reaching(np.minimum(steps, BUDGET), reached, BUDGET)
-    probability, mean = _reaching(failing)
+    probability, mean, _ = reach(failing)
     yield "probability of reaching the threshold, Wilson", covers(found.probability, probability)
     yield f"{HEADLINE}restricted mean of the steps to it", covers(found.restricted_mean, mean)
 
 
-def several_environments(
-    rng: np.random.Generator, failing: float, n: int, true: dict[str, float]
-) -> Iterator[tuple[str, bool]]:
+def several_environments(rng: np.random.Generator, failing: float, n: int) -> Iterator[tuple[str, bool]]:
     """Yields whether each interval over five environments covers, for one repeat."""
+    true = truths(failing)
     x, y = draw_all(rng, failing, n), draw_all(rng, failing, n)
     found = across.aggregates(x, rng, resamples=RESAMPLES)
     yield f"{HEADLINE}IQM, stratified bootstrap-t", covers(found.iqm, true["iqm_over"])
@@ -125,7 +123,7 @@ def several_environments(
     )
 
 
-def verdicts(rng: np.random.Generator, failing: float, n: int, _: dict[str, float]) -> Iterator[tuple[str, bool]]:
+def verdicts(rng: np.random.Generator, failing: float, n: int) -> Iterator[tuple[str, bool]]:
     """Yields whether each verdict errs, for one repeat."""
     for count in (8, 24):
         scores = draw(rng, failing, (count, n))
@@ -147,7 +145,7 @@ def verdicts(rng: np.random.Generator, failing: float, n: int, _: dict[str, floa
     yield "six equal arms are called a hump", _humped({b: mean_of(draw(rng, failing, (n,))) for b in BATCHES})
 
 
-def chances(rng: np.random.Generator, failing: float, n: int, _: dict[str, float]) -> Iterator[tuple[str, bool]]:
+def chances(rng: np.random.Generator, failing: float, n: int) -> Iterator[tuple[str, bool]]:
     """Yields how often a verdict is reached that should be, and what naive choices do, for one repeat."""
     scores = draw(rng, failing, (8, n))
     found = best.compare_with_best(dict(enumerate(map(mean_of, scores))), DELTA)
@@ -163,30 +161,32 @@ def chances(rng: np.random.Generator, failing: float, n: int, _: dict[str, float
     yield "the same, by seeds that did not choose it", rates.at_best_rate({64: equal})[64].scores.mean() > true
 
 
-def measure(part: Part, failing: float, n: int, repeats: int) -> Cell:
-    """Returns how often each thing happens, with a share of failing seeds and a number of seeds."""
-    true, rng = truths(failing), np.random.default_rng([n, int(100 * failing)])
+def measure(part: Part, level: float, n: int, repeats: int) -> Cell:
+    """Returns how often each thing happens, at one of the part's levels and with a number of seeds."""
+    rng = np.random.default_rng([n, int(100 * level)])
     happened: dict[str, int] = defaultdict(int)
     for _ in range(repeats):
-        for name, did in part(rng, failing, n, true):
+        for name, did in part(rng, level, n):
             happened[name] += bool(did)
     return Cell(repeats, dict(happened))
 
 
-PARTS: tuple[Part, ...] = (one_environment, several_environments, verdicts, chances)
+PARTS: tuple[Part, ...] = (
+    one_environment,
+    several_environments,
+    verdicts,
+    chances,
+    at_best_rates,
+    scores_at_best_rates,
+    advantage,
+    unseen_failures,
+    times,
+    critical_batch,
+)
 
 
 def _iqm(scores: Floats, rng: np.random.Generator, method: str) -> Interval:
     return across.aggregates([scores], rng, method=method, resamples=RESAMPLES).iqm  # type: ignore[arg-type]
-
-
-@functools.cache
-def _reaching(failing: float) -> tuple[float, float]:
-    """Returns the true probability and restricted mean of gamma-distributed steps, of which some are never."""
-    steps = stats.gamma(4.0, scale=8_000.0)
-    reached = float(steps.cdf(BUDGET))
-    mean = float(steps.expect(lambda s: s, ub=BUDGET)) + (1 - reached) * BUDGET
-    return (1 - failing) * reached, (1 - failing) * mean + failing * BUDGET
 
 
 def _any(found: dict[int, best.Standing], verdict: str) -> bool:
@@ -212,10 +212,11 @@ def main() -> None:
     for part in () if options.write else PARTS:
         if options.part and part.__name__ not in options.part:
             continue
-        for failing in FAILING:
+        levels = LEVELS.get(part.__name__, FAILING)
+        for level in levels.values:
             for n in SEEDS:
-                kept.put(part.__name__, failing, n, measure(part, failing, n, options.repeats))
-        print(table(kept.parts[part.__name__]), flush=True)
+                kept.put(part.__name__, level, n, measure(part, level, n, options.repeats))
+        print(table(kept.parts[part.__name__], levels), flush=True)
     (HOME / "README.md").write_text(page(kept), encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlbatch.analysis.across import aggregates
+from rlbatch.analysis.across import aggregates, interquartile_mean
 from rlbatch.analysis.intervals import mean_of
 
 RNG = np.random.default_rng(7)
@@ -104,3 +104,16 @@ def test_with_five_seeds_the_interval_of_the_interquartile_mean_by_hand() -> Non
 def test_the_interval_reaches_further_to_the_side_of_the_long_tail() -> None:
     found = few([np.random.default_rng(0).exponential(size=20)]).mean
     assert found.high - found.estimate > 1.2 * (found.estimate - found.low)
+
+
+def test_resamples_that_are_given_make_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0.7, 0.1, 10)
+    again = rng.normal(0.7, 0.1, (1_000, 1)) + np.zeros(10)  # whole samples that move together
+    told = aggregates([scores, scores], 0, resampled=[again, again])
+    reach = 2.12 * 0.1 * math.sqrt(10 / 8)  # of t at 16 degrees of freedom
+    assert told.mean.estimate == pytest.approx(scores.mean())
+    assert told.mean.high - told.mean.estimate == pytest.approx(reach / math.sqrt(2), rel=0.1)
+    one = interquartile_mean(scores, 0, resampled=again)
+    assert one.high - one.estimate == pytest.approx(2.31 * 0.1 * math.sqrt(10 / 8), rel=0.1)
+    assert interquartile_mean(scores, 0, resampled=again[:0]).high == math.inf

@@ -35,6 +35,27 @@ def test_a_clear_advantage_is_found() -> None:
     assert cross_fitted(samples, 16, 0).estimate == pytest.approx(0.0, abs=0.02)  # type: ignore[union-attr]
 
 
-def test_one_seed_or_one_arm_tells_nothing() -> None:
-    assert cross_fitted({8: np.ones(1), 16: np.ones(5)}, 8, 0) is None
+def test_few_seeds_make_a_long_interval_that_covers() -> None:
+    # two deviations apart, and half of five seeds choose the better one in 97.7 % of experiments
+    rng, covered = np.random.default_rng(2), 0
+    for seed in range(200):
+        told = cross_fitted({8: rng.normal(0, 1, 5), 16: rng.normal(2, 1, 5)}, 8, seed, splits=50)
+        assert told is not None
+        covered += told.low <= 2 * 0.977 <= told.high
+    assert covered / 200 > 0.9
+
+
+def test_scores_that_tell_less_make_it_longer() -> None:
+    rng = np.random.default_rng(3)
+    samples = {8: rng.normal(0, 1, 8), 16: rng.normal(2, 1, 8)}
+    plain, told = cross_fitted(samples, 8, 0), cross_fitted(samples, 8, 0, worth={8: 8, 16: 2})
+    assert plain is not None
+    assert told is not None
+    assert told.estimate == plain.estimate
+    assert told.high - told.low == pytest.approx(2 * (plain.high - plain.low))
+
+
+def test_under_five_seeds_or_with_one_arm_it_tells_nothing() -> None:
+    assert cross_fitted({8: np.ones(4), 16: np.ones(5)}, 8, 0) is None
+    assert cross_fitted({8: np.ones(5), 16: np.ones(5)}, 8, 0) is not None
     assert cross_fitted({8: np.ones(5)}, 8, 0) is None

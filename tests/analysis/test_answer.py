@@ -16,9 +16,10 @@ from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.collect import LABELS
 from rlbatch.analysis.comparison import compare
+from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plain import plain, plain_recommendations
 from rlbatch.analysis.recommend import overall, recommend
-from rlbatch.analysis.table import columns, shown
+from rlbatch.analysis.table import columns, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import InputError
 
@@ -167,6 +168,11 @@ def test_with_learning_rates_there_are_three_ways(tmp_path: Path) -> None:
     assert "edge of the grid at batch 32" in best.notes[0]
     assert {b: s.verdict for b, s in part.verdicts[best.kind].standings.items()} == {32: "equivalent", 64: "equivalent"}
     assert {arm.arm.learning_rate for arm in best.arms.values()} == {1e-4, 1e-3}
+    told = part.verdicts[best.kind]
+    assert told.means == {batch: tuned.mean for batch, tuned in best.tuned.items()}
+    assert told.means[32].freedom == 10  # 12 seeds, less one for each half
+    assert best.worth(32) <= 12
+    assert json.loads(json.dumps(plain(answer(compare([tmp_path])))))["parts"][0]["ways"][0]["tuned"]["32"]["mean"]
     one = part.verdicts["at one rate"]
     assert {batch: found.verdict for batch, found in one.against.items()} == {32: "worse"}
     even = part.verdicts["averaged over rates"].against[32].verdict
@@ -195,6 +201,33 @@ def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) ->
     assert f"{samples:,.4g} samples drawn" in cheap
     assert any("steadiest" in sentence for sentence in said)
     assert not any("to the mark" in sentence for sentence in said)  # on CartPole hardly any run reaches it
+
+
+def test_environments_are_joined_with_the_errors_of_chosen_rates(tmp_path: Path) -> None:
+    configs = []
+    for env_id, levels in (("CartPole-v1", (BAD, GOOD)), ("Acrobot-v1", (-480.0, -100.0))):
+        for rate, (low, high) in ((1e-3, levels), (1e-4, levels[::-1])):
+            configs += fill(tmp_path, {16: low, 64: high}, noise=5.0, env_id=env_id, learning_rate=rate)
+    found = answered(tmp_path, configs)
+    both = next(both for both in found.together if both.kind == "at its own best rate")
+    ways = [part.ways[0] for part in found.parts]
+    assert both.means[16] == tuple(way.means[16] for way in ways)
+    assert both.verdicts.means[16].error == pytest.approx(np.hypot(*(way.means[16].error for way in ways)) / 2)
+    assert both.worth[16] == tuple(way.worth(16) for way in ways)
+    mean = both.aggregates[16].mean
+    assert mean.high - mean.low == pytest.approx(2 * 2.086 * both.verdicts.means[16].error, rel=0.1)
+    assert both.verdicts.failures[16][:2] == (0, 24)
+    profile = next(one for one in figures_of(found) if one.name == "together-profiles")
+    assert len(profile.pictures[0].series) == 2
+    assert "1,000 resamples of choice and scores" in methods(found)
+
+
+def test_the_methods_tell_of_chosen_rates_only_where_some_were(known: Answer) -> None:
+    assert "resamples of choice" not in methods(known)
+
+
+def test_the_brackets_say_what_they_do_not_hold() -> None:
+    assert "a failure that no seed showed is in none of them" in confidence_line()
 
 
 def test_each_design_is_told_over_its_environments(tmp_path: Path) -> None:

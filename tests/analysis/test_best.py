@@ -183,3 +183,10 @@ def test_what_is_not_shown_to_be_worse_than_the_best_has_no_margin() -> None:
     assert not_worse(close) == [1, 3]
     assert not_worse({1: known(1.0, 0.001), 2: known(0.5, 0.001, seeds=4)}) == [1, 2]
     assert not_worse({7: known(0.0, 1.0)}) == [7]
+
+
+def test_samples_that_were_drawn_anew_already_are_taken_for_the_frequency() -> None:
+    arms = {1: [0.5] * 4, 2: [0.6] * 4}
+    assert selection_frequency(arms, 0)[2] == 1
+    again = {1: np.full((4, 4), 0.5), 2: np.repeat([[0.4], [0.6], [0.6], [0.6]], 4, axis=1)}
+    assert selection_frequency(arms, 0, resampled=again)[2] == pytest.approx(0.75, abs=0.02)

@@ -58,3 +58,14 @@ def test_the_interval_over_environments_covers_as_often_as_it_says() -> None:
         found = probability_of_improvement(list(x), list(y))
         covered += found.low <= 0.5 <= found.high
     assert covered / repeats == pytest.approx(0.95, abs=3.5 * math.sqrt(0.95 * 0.05 / repeats))
+
+
+def test_scores_that_tell_less_make_the_interval_longer() -> None:
+    x, y = [[1.0, 2.0, 3.0, 6.0]], [[2.5, 4.0, 5.0, 7.0]]
+    plain = probability_of_improvement(x, y)
+    assert probability_of_improvement(x, y, worth=([4.0], [4.0])) == plain
+    fewer = probability_of_improvement(x, y, worth=([2.0], [4.0]))
+    assert fewer.estimate == plain.estimate
+    assert fewer.low < plain.low < plain.high < fewer.high
+    nothing = probability_of_improvement(x, y, worth=([0.01], [0.01]))
+    assert (nothing.low, nothing.high) == pytest.approx((0.0, 1.0), abs=0.02)

@@ -24,3 +24,10 @@ def test_a_profile_over_environments_is_surer_than_over_one() -> None:
     three = performance_profile(THREE, [0.8])
     assert three.share[0] == pytest.approx(np.mean([(s > 0.8).mean() for s in THREE]))
     assert three.high[0] - three.low[0] < one.high[0] - one.low[0]
+
+
+def test_scores_that_tell_less_make_the_band_wider() -> None:
+    scores = [[0.1, 0.4, 0.6, 0.9]]
+    plain = performance_profile(scores, [0.5])
+    assert performance_profile(scores, [0.5], worth=[4.0]).low.tolist() == plain.low.tolist()
+    assert performance_profile(scores, [0.5], worth=[2.0]).low[0] < plain.low[0]

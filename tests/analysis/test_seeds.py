@@ -9,27 +9,27 @@ import pytest
 
 from rlbatch.analysis.best import compare_with_best
 from rlbatch.analysis.intervals import mean_of
-from rlbatch.analysis.seeds import more_seeds, seeds_to_decide
+from rlbatch.analysis.seeds import deviation_of, more_seeds, seeds_to_decide
 from rlbatch.power import seeds_needed
 
 
 def test_more_seeds_are_what_is_needed_less_what_is_there() -> None:
     # both variances are 1 (−1, 0, 1)
     needed = seeds_needed(1.0, 0.5)
-    assert more_seeds([-1.0, 0.0, 1.0], [4.0, 5.0, 6.0], 0.5) == needed - 3
-    assert more_seeds([-1.0, 0.0, 1.0], [4.0, 5.0, 6.0], 50.0) == 0
+    assert more_seeds(mean_of([-1.0, 0.0, 1.0]), mean_of([4.0, 5.0, 6.0]), 0.5) == needed - 3
+    assert more_seeds(mean_of([-1.0, 0.0, 1.0]), mean_of([4.0, 5.0, 6.0]), 50.0) == 0
 
 
 def test_unequal_deviations_count_by_their_mean_variance() -> None:
-    assert more_seeds([-1.0, 0.0, 1.0], [0.0, 0.0, 0.0], 0.5) == seeds_needed(math.sqrt(0.5), 0.5) - 3
+    assert more_seeds(mean_of([-1.0, 0.0, 1.0]), mean_of([0.0, 0.0, 0.0]), 0.5) == seeds_needed(math.sqrt(0.5), 0.5) - 3
 
 
 def test_one_seed_has_no_deviation() -> None:
-    assert more_seeds([1.0], [1.0, 2.0], 0.1) is None
+    assert more_seeds(mean_of([1.0]), mean_of([1.0, 2.0]), 0.1) is None
 
 
 def test_equal_scores_need_no_more_seeds() -> None:
-    assert more_seeds([5.0, 5.0], [5.0, 5.0, 5.0], 0.1) == 0
+    assert more_seeds(mean_of([5.0, 5.0]), mean_of([5.0, 5.0, 5.0]), 0.1) == 0
 
 
 @pytest.mark.parametrize(("delta", "seeds"), [(0.10, 21), (0.05, 76), (0.02, 465)])
@@ -60,3 +60,11 @@ def test_with_that_many_seeds_equal_means_are_equivalent_and_with_one_less_undec
 def test_a_decision_among_one_arm_or_within_nothing_is_refused(arms: int, delta: float) -> None:
     with pytest.raises(ValueError, match="two arms or more and a delta above 0"):
         seeds_to_decide(0.13, arms, delta)
+
+
+def test_an_error_beyond_that_of_the_scores_asks_for_more_seeds() -> None:
+    mean = mean_of([-1.0, 0.0, 1.0])
+    assert deviation_of([mean, mean]) == pytest.approx(1.0)
+    longer = mean._replace(error=2 * mean.error)
+    assert more_seeds(longer, longer, 0.5) == seeds_needed(2.0, 0.5) - 3
+    assert deviation_of([mean, mean._replace(error=math.inf)]) is None

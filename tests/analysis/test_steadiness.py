@@ -11,6 +11,7 @@ from analysis.folders import config, plan, write
 
 from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.comparison import compare
+from rlbatch.analysis.questions import same_means
 from rlbatch.analysis.recommend import recommend
 from rlbatch.analysis.steadiness import comparable, steadiness_of, steadiness_samples
 from rlbatch.analysis.tables import tables_of
@@ -64,6 +65,9 @@ def test_at_their_own_best_rates_the_runs_are_those_that_the_score_is_taken_from
     assert scale is not None
     assert falls[16].tolist() == pytest.approx([-270 / scale] * 12)
     assert falls[64].tolist() == pytest.approx([0.0] * 12, abs=1e-9)
+    means = same_means(part.ways[0], part.cells, "drawdown_max", falls)
+    assert means[16].value == pytest.approx(-270 / scale)
+    assert means[16].freedom == 10  # the error is that of the choice too: 12 seeds, less one for each half
 
 
 def test_there_is_no_verdict_without_a_scale(tmp_path: Path) -> None:

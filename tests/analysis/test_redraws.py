@@ -1,0 +1,110 @@
+"""The error of a score at a chosen rate: that of the scores, and of the choice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from rlbatch.analysis.best import against_reference, compare_with_best
+from rlbatch.analysis.intervals import Estimate, mean_of
+from rlbatch.analysis.rates import Grid, at_best_rate, redraws
+from rlbatch.analysis.redraws import worth
+
+RATES = (1e-4, 1e-3, 1e-2)
+
+
+def made(rng: np.random.Generator, *, arms: int = 1, seeds: int = 10, lower: float = 0.1, spread: float = 0.13) -> Grid:
+    """Returns equal batch sizes, each at three rates of which the middle one is the best."""
+    levels = (0.75 - lower, 0.75, 0.75 - lower)
+    return {
+        2**i: {r: dict(enumerate(rng.normal(level, spread, seeds))) for r, level in zip(RATES, levels, strict=True)}
+        for i in range(arms)
+    }
+
+
+def test_equal_batch_sizes_at_their_best_rates_are_seldom_called_different() -> None:
+    rng, errors, naive = np.random.default_rng(0), np.zeros(2), 0
+    for _ in range(200):
+        tuned = at_best_rate(made(rng, arms=4))
+        means = {batch: one.mean for batch, one in tuned.items()}
+        errors[0] += any(one.verdict == "worse" for one in compare_with_best(means, 0.1).values())
+        errors[1] += any(one.verdict in ("better", "worse") for one in against_reference(means, 1).values())
+        plain = {batch: mean_of(one.scores) for batch, one in tuned.items()}
+        naive += any(one.verdict == "worse" for one in compare_with_best(plain, 0.1).values())
+    assert (errors / 200 < 0.09).all()
+    assert naive / 200 > 0.15  # what takes the scores for independent ones
+
+
+def test_the_error_is_that_of_repeated_experiments() -> None:
+    rng = np.random.default_rng(1)
+    means = [at_best_rate(made(rng))[1].mean for _ in range(200)]
+    true = np.std([mean.value for mean in means])
+    assert 0.95 * true < np.sqrt(np.mean([mean.error**2 for mean in means])) < 1.3 * true
+
+
+def test_where_nothing_was_to_choose_it_is_nearly_students_error() -> None:
+    grid: Grid = {64: {1e-3: dict(enumerate(np.random.default_rng(0).normal(size=40)))}}
+    tuned = at_best_rate(grid)[64]
+    assert tuned.mean.value == pytest.approx(tuned.scores.mean())
+    assert tuned.mean.error == pytest.approx(mean_of(tuned.scores).error, rel=0.08)
+    assert (tuned.mean.freedom, tuned.mean.seeds) == (38, 40)
+
+
+def test_clear_rates_are_chosen_in_every_resample_each_half_by_the_other() -> None:
+    grid = made(np.random.default_rng(0), lower=5.0)
+    found = redraws(grid)[1]
+    drawn = [[found.runs[place] for place in row] for row in found.drawn[:50]]
+    assert {rate for row in drawn for rate, _ in row} == {1e-3}
+    assert {seed % 2 for row in drawn for _, seed in row[:5]} == {0}
+    assert {seed % 2 for row in drawn for _, seed in row[5:]} == {1}
+    assert len({tuple(row) for row in drawn}) == 50
+
+
+def test_resamples_score_any_metric_of_the_runs_that_they_drew() -> None:
+    grid = made(np.random.default_rng(0))
+    found, tuned = redraws(grid)[1], at_best_rate(grid)[1]
+    values = {(rate, seed): 10.0 * score for rate, arm in grid[1].items() for seed, score in arm.items()}
+    other = found.mean(10 * tuned.scores, values)
+    assert other.value == pytest.approx(10 * tuned.mean.value)
+    assert other.error == pytest.approx(10 * tuned.mean.error)
+    known = found.mean(10 * tuned.scores, values | {(1e-4, 0): math.nan})
+    assert 0.8 * other.error < known.error < 1.2 * other.error
+
+
+def test_a_batch_size_has_the_same_error_whatever_else_is_there() -> None:
+    grid = made(np.random.default_rng(0), arms=3)
+    assert at_best_rate(grid)[2].mean == at_best_rate({2: grid[2]})[2].mean
+    assert at_best_rate(grid)[2].mean != at_best_rate({4: grid[2]})[4].mean  # not the same draws for two arms
+
+
+def test_a_half_of_one_seed_leaves_the_error_open() -> None:
+    for seeds, open_error in ((2, True), (3, True), (4, False)):
+        grid = made(np.random.default_rng(0), seeds=seeds)
+        tuned = at_best_rate(grid)[1]
+        assert math.isinf(tuned.mean.error) == open_error
+        assert redraws(grid)[1].drawn.shape == (0 if open_error else 1_000, seeds)
+
+
+def test_equal_scores_have_no_error() -> None:
+    grid: Grid = {64: {rate: dict.fromkeys(range(6), 0.1) for rate in RATES}}
+    assert at_best_rate(grid)[64].mean == Estimate(at_best_rate(grid)[64].mean.value, 0.0, 4.0, 6)
+
+
+def test_missing_runs_leave_a_mean_with_the_seeds_there_are() -> None:
+    grid = {1: {rate: dict(arm) for rate, arm in made(np.random.default_rng(0), lower=5.0)[1].items()}}
+    del grid[1][1e-3][9], grid[1][1e-4][0]
+    tuned = at_best_rate(grid)[1]
+    assert tuned.mean.seeds == 9
+    assert redraws(grid)[1].drawn.shape == (1_000, 9)
+    assert 0 < tuned.mean.error < 0.2
+
+
+def test_scores_are_worth_as_many_as_their_mean_is_known_by() -> None:
+    scores = np.random.default_rng(0).normal(size=10)
+    plain = mean_of(scores)
+    assert worth(plain, scores) == 10
+    assert worth(plain._replace(error=2 * plain.error), scores) == pytest.approx(2.5)
+    assert worth(plain._replace(error=0.5 * plain.error), scores) == 10
+    assert 0 < worth(plain._replace(error=math.inf), scores) < 0.1
