@@ -29,8 +29,8 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
     tables: list[Table] = []
     for part in found.parts:
         tables += [_verdict_table(part, way, found) for way in part.ways]
-        tables += [_score_table(part), effort_table(part, axis), *front_tables(part), cost_table(part)]
-        tables += [_stability_table(part), *_steadiness_tables(part, found.delta)]
+        tables += [*_hump_tables(part), _score_table(part), effort_table(part, axis), *front_tables(part)]
+        tables += [cost_table(part), _stability_table(part), *_steadiness_tables(part, found.delta)]
     tasks = {id(part.scored): part for part in found.parts}
     tables += [table for part in tasks.values() for table in power_law_tables(part, found.metric)]
     return (*tables, *(_together_table(both, found) for both in found.together))
@@ -55,7 +55,8 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     notes = [*way.notes, *_trend_lines(verdicts), *_seed_lines(part, verdicts, found.delta)]
     if bands:
         notes.append(f"good rates: those around the best whose mean is at most {found.delta:.0%} of the range below it")
-    return Table(title, headings, tuple(rows), tuple(notes))
+    planned = found.declared and way is part.ways[0]
+    return Table(title, headings, tuple(rows), tuple(notes), planned)
 
 
 def _headings(verdicts: Verdicts) -> tuple[str, ...]:
@@ -75,13 +76,15 @@ def _cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
 
 
 def _trend_lines(verdicts: Verdicts) -> list[str]:
-    lines = []
-    if verdicts.trend is not None:
-        lines.append(f"per doubling of the batch: {shown(verdicts.trend.interval())}")
-    if verdicts.hump is not None:
-        hump = verdicts.hump
-        lines.append(f"a rise, then a fall: p = {hump.p_value:.3f}, clearest at batch {hump.batch_size:g}")
-    return lines
+    return [] if verdicts.trend is None else [f"per doubling of the batch: {shown(verdicts.trend.interval())}"]
+
+
+def _hump_tables(part: Part) -> list[Table]:
+    """Returns whether the score rises and then falls, where there are batch sizes enough to tell."""
+    humps = {kind: verdicts.hump for kind, verdicts in part.verdicts.items()}
+    rows = [(kind, hump.p_value, f"{hump.batch_size:g}") for kind, hump in humps.items() if hump is not None]
+    title = f"{part.name}: a rise of the score with the batch size, then a fall"
+    return [Table(title, ("learning rates", "p", "clearest at batch"), tuple(rows))] if rows else []
 
 
 def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:
@@ -183,7 +186,13 @@ def _together_table(both: Together, found: Answer) -> Table:
     lines = _trend_lines(verdicts)
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
-    return Table(title, headings, tuple(rows), tuple(lines))
+    planned = found.declared and all(part.ways[0].kind == both.kind for part in _members(both, found))
+    return Table(title, headings, tuple(rows), tuple(lines), planned)
+
+
+def _members(both: Together, found: Answer) -> list[Part]:
+    """Returns the parts that are taken together."""
+    return [part for part in found.parts if part.scaled and part.slice.fixed == both.fixed]
 
 
 def _missing_lines(part: Part) -> tuple[str, ...]:

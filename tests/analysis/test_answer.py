@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from analysis.folders import config, plan, write
 
+from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.collect import LABELS
 from rlbatch.analysis.comparison import compare
-from rlbatch.analysis.figures import figures_of
 from rlbatch.analysis.plain import plain, plain_recommendations
 from rlbatch.analysis.recommend import overall, recommend
 from rlbatch.analysis.table import columns, shown
@@ -27,7 +27,13 @@ LEVELS = {16: BAD, 64: GOOD, 128: GOOD - 1}
 
 
 def fill(
-    root: Path, levels: Mapping[int, float], *, seeds: int = 12, noise: float = 15.0, **settings: Any
+    root: Path,
+    levels: Mapping[int, float],
+    *,
+    seeds: int = 12,
+    noise: float = 15.0,
+    tags: Mapping[str, float | None] | None = None,
+    **settings: Any,
 ) -> list[Any]:
     """Writes runs whose evaluations rise to a level per batch size; returns their configs."""
     rng = np.random.default_rng(3)
@@ -36,7 +42,7 @@ def fill(
         for seed in range(seeds):
             own = config(batch_size=batch, seed=seed, **settings)
             top = level + rng.normal(0, noise)
-            write(root, own, np.minimum([10.0, top / 2, top, top, top], 500.0).tolist())
+            write(root, own, np.minimum([10.0, top / 2, top, top, top], 500.0).tolist(), tags=tags)
             configs.append(own)
     return configs
 
@@ -68,6 +74,21 @@ def test_batch_sizes_are_called_worse_and_equivalent_as_they_were_made(known: An
     assert verdicts.trend is not None
     assert verdicts.trend.interval().low > 0
     assert way.words == "at learning rate 0.0001 (set by hand, tuned at no batch size)"
+
+
+def test_what_is_compared_counts_as_declared_only_if_the_file_says_so(known: Answer, tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS, seeds=3)
+    for analysis, declared in (
+        ({}, False),
+        ({"reference": {"batch_size": 64}}, False),  # written down by the grid where a file names none
+        ({"metric": "auc"}, True),
+        ({"score": "auc"}, True),
+        ({"metric": "steps_to_threshold"}, False),  # the area is compared instead
+    ):
+        plan(tmp_path, configs, **analysis)
+        assert answer(compare([tmp_path])).declared == declared, analysis
+    assert answer(known.comparison, delta=0.1).declared
+    assert not answer(known.comparison, delta=0.2).declared
 
 
 def test_means_are_those_of_the_runs_on_the_environments_scale(known: Answer) -> None:
