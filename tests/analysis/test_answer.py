@@ -81,10 +81,11 @@ def test_what_is_compared_counts_as_declared_only_if_the_file_says_so(known: Ans
     for analysis, declared in (
         ({}, False),
         ({"reference": {"batch_size": 64}}, False),  # written down by the grid where a file names none
-        ({"metric": "auc"}, True),
-        ({"score": "auc"}, True),
+        ({"metric": "auc"}, False),
+        ({"score": "auc", "margin": 0.1}, True),
         ({"metric": "steps_to_threshold"}, False),  # the area is compared instead
     ):
+        (tmp_path / "experiment.yaml").unlink(missing_ok=True)  # what stood there before would count
         plan(tmp_path, configs, **analysis)
         assert answer(compare([tmp_path])).declared == declared, analysis
     assert answer(known.comparison, delta=0.1).declared

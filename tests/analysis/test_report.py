@@ -135,7 +135,7 @@ def test_where_nothing_was_declared_all_is_exploratory_and_the_page_says_so_on_t
     html = page(found, figures_of(found))
     assert not section(html, "planned")
     assert "#planned" not in html
-    assert "exploratory: metric and margin were not declared before training" in section(html, "answer")
+    assert "exploratory, not as declared before training" in section(html, "answer")
     assert not any(table.planned for table in tables_of(found))
     assert "verdict" in section(html, "exploratory")
 
