@@ -16,7 +16,7 @@ train: $(READY) ## train DQN on CartPole with batches of 256 transitions
 	$(BIN)/rlbatch train --env CartPole-v1 --batch 256
 
 test: $(READY) ## run the whole test suite
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(READY) ## check style, formatting and types
 	$(BIN)/ruff check .

@@ -16,9 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from summaries import EXPERIMENTS, paragraph, table
 
+from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.comparison import compare
-from rlbatch.analysis.figures import figures_of
 from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plots import save
 from rlbatch.analysis.recommend import overall, recommend
@@ -88,15 +88,16 @@ def keep(name: str, folder: Path) -> Path:
     """
     found = answer(compare([folder]))
     home = RESULTS / name
-    pictures = figures_of(found)
-    text = page(name, found, [figure.name for figure in pictures])
+    figures = figures_of(found)
+    pictures = [figure.pictures[0] for figure in figures]
+    text = page(name, found, [picture.name for picture in pictures])
     home.mkdir(exist_ok=True)
     (home / "README.md").write_text(text, encoding="utf-8")
     with (home / "scores.csv").open("w", encoding="utf-8", newline="") as file:
         told = csv.DictWriter(file, ("run", "outcome", *SCORES), lineterminator="\n")
         told.writeheader()
         told.writerows(rows_of(found))
-    write_report(found, home / "report.html")
+    write_report(found, figures, home / "report.html")
     shutil.rmtree(home / "figures", ignore_errors=True)
     save(pictures, home / "figures", ("svg",))
     return home

@@ -5,23 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
-import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import yaml
-
+from rlbatch import plans
 from rlbatch.config import RunConfig
-from rlbatch.errors import BusyError, InputError, RefusedError, RlbatchError
-from rlbatch.results import SCHEMA, RunFolder, find_runs, run_path, storage, write_bytes
+from rlbatch.errors import BusyError, InputError, RlbatchError
+from rlbatch.plans import Declared, Plan
+from rlbatch.results import RunFolder, find_runs, run_path, storage
 
 LOCK_WAIT_S = 5.0
 """How long a second command waits for the workers of a first one to die."""
@@ -30,31 +26,6 @@ ATTEMPTS = "_attempts"
 """Where stacks train on a cluster: a folder of the experiment's shape for each attempt at a stack."""
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What an experiment file declares, kept in the experiment's folder.
-
-    Attributes:
-        configs: every run.
-        also: run id -> the labels under which the run was asked for once more.
-        text: the file as it stands.
-        analysis: how the runs will be compared, declared before they are trained.
-    """
-
-    configs: Sequence[RunConfig]
-    also: Mapping[str, Sequence[Mapping[str, Any]]]
-    text: str
-    analysis: Mapping[str, Any]
-
-
-class Plan(NamedTuple):
-    """What is asked for now: run path -> run id; run id -> its further labels; how the runs will be compared."""
-
-    runs: dict[str, str]
-    also: dict[str, list[dict[str, Any]]]
-    analysis: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,23 +58,12 @@ class Experiment:
         return self.plan().runs
 
     def plan(self) -> Plan:
-        """Returns what the last file asked for, and what single commands have added since.
-
-        Raises:
-            InputError: the plan cannot be read.
-            RefusedError: it has another schema.
-        """
-        asked = Plan({}, {}, {})
-        for plan in _current(self._plans()):
-            asked = Plan(*(known | plan.get(key, {}) for key, known in asked._asdict().items()))
-        for path in map(Path, asked.runs):
-            if path.is_absolute() or ".." in path.parts:
-                raise RefusedError(str(self.plan_path), f"names the run {str(path)!r}, outside the experiment")
-        return asked
+        """Returns what is asked for now; raises like `plans.asked_now`."""
+        return plans.asked_now(self.plan_path)
 
     def commands(self) -> list[str]:
         """Returns the commands that asked for runs, the oldest first, as a shell takes them; raises like `plan`."""
-        return list(dict.fromkeys(shlex.join(map(str, plan["command"])) for plan in self._plans()))
+        return plans.commands(self.plan_path)
 
     def statuses(self) -> dict[str, str]:
         """Returns run path -> status of all runs, planned or found.
@@ -123,36 +83,12 @@ class Experiment:
         return any(RunFolder(home / path).exists() for home in homes)
 
     def add_plan(self, configs: Sequence[RunConfig], argv: Sequence[str]) -> None:
-        """Merges the runs of one command into the plan; a plan with the same runs is not added twice."""
-        new, plans = _plan(configs, argv), self._plans()
-        if all(plan["hash"] != new["hash"] for plan in _current(plans)):
-            self._write_plans([*plans, new])
+        """Merges the runs of one command into the plan; see `plans.add_plan`."""
+        plans.add_plan(self.plan_path, configs, argv)
 
     def replace_plan(self, declared: Declared, argv: Sequence[str]) -> None:
-        """Makes a file's runs the plan. Plans before it are kept, but ask for nothing any more.
-
-        A file that is the plan already, to the letter, is not written again.
-        """
-        analysis = dict(declared.analysis)
-        new = _plan(declared.configs, argv) | {
-            "also": {run_id: [dict(labels) for labels in more] for run_id, more in declared.also.items()},
-            "analysis": analysis,
-            "analysis_hash": _hash(analysis),
-            "file": declared.text,
-        }
-        plans = self._plans()
-        kept = ("hash", "analysis_hash", "file")
-        current = _current(plans)
-        if len(current) != 1 or any(current[0].get(key) != new[key] for key in kept):
-            self._write_plans([*plans, new])
-
-    def _write_plans(self, plans: list[dict[str, Any]]) -> None:
-        content = {"schema": SCHEMA, "name": self.path.name, "plans": plans}
-        head = "# The runs that were asked for in this folder. Written by rlbatch.\n"
-        with storage(self.path):
-            write_bytes(
-                self.plan_path, (head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120)).encode()
-            )
+        """Makes a file's runs the plan; see `plans.replace_plan`."""
+        plans.replace_plan(self.plan_path, declared, argv)
 
     def check_usable(self) -> None:
         """Checks that rlbatch may write here: a folder of its own whose plan it can read, or one that can be made.
@@ -177,7 +113,7 @@ class Experiment:
             raise InputError("--out", f"{where!r} is not a path: {error}") from error
         if foreign and not (self.path / ".lock").exists():
             raise InputError("--name", f"{where!r} exists and is not an rlbatch experiment", "choose another --name")
-        self._plans()
+        plans.read_plans(self.plan_path)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -232,20 +168,6 @@ class Experiment:
             else:
                 return
 
-    def _plans(self) -> list[dict[str, Any]]:
-        if not self.plan_path.exists():
-            return []
-        try:
-            content = yaml.load(self.plan_path.read_text(encoding="utf-8"), Loader=_SafeLoader)  # noqa: S506 - safe
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise InputError(str(self.plan_path), f"cannot be read: {error}") from error
-        if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
-            raise RefusedError(str(self.plan_path), f"is not a plan of schema {SCHEMA}")
-        plans = content.get("plans")
-        if not isinstance(plans, list) or not all(_is_plan(plan) for plan in plans):
-            raise InputError(str(self.plan_path), "is not a plan that rlbatch wrote", "restore or delete it")
-        return list(plans)
-
 
 def _status(run: RunFolder) -> str:
     try:
@@ -261,44 +183,3 @@ def experiment_at(out: Path, name: str) -> Experiment:
     if not str(out).strip() or "\0" in str(out):
         raise InputError("--out", f"{str(out)!r} is not a path")
     return Experiment(out / name)
-
-
-def _plan(configs: Sequence[RunConfig], argv: Sequence[str]) -> dict[str, Any]:
-    """Returns what the plan keeps of one command."""
-    runs = {str(run_path(config)): config.run_id for config in configs}
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"command": list(argv), "created": created, "hash": _hash(sorted(runs.values())), "runs": runs}
-
-
-def _current(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the plans that count: the last one that came from a file, and those after it."""
-    files = [index for index, plan in enumerate(plans) if "file" in plan]
-    return plans[files[-1] :] if files else plans
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=isinstance(content, dict)).encode()).hexdigest()
-
-
-def _is_plan(plan: Any) -> bool:
-    whole = isinstance(plan, Mapping) and {"hash", "runs"} <= set(plan)
-    return whole and all(isinstance(plan.get(key, {}), Mapping) for key in Plan._fields)
-
-
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # either has the same interface
-    """Writes plain data only."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Writes what occurs twice twice."""
-        return True
-
-
-def _represent(dumper: Any, text: str) -> Any:
-    """Writes a text of several lines as such."""
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _represent)

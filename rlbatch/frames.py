@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,26 @@ def load(folder: str | Path, rows: str = "runs") -> polars.DataFrame:
         raise InputError(str(folder), "is not a folder")
     lines = [line for run in find_runs(root) for line in _lines(run, rows)]
     return polars.DataFrame(lines, infer_schema_length=None)
+
+
+def read_tags(run: RunFolder, tags: Sequence[str]) -> polars.DataFrame:
+    """Returns the train rows of a run: `timesteps`, and each of these tags as a number, null where there is none.
+
+    A last line without its end, as a kill leaves it, is skipped.
+
+    Raises:
+        InputError: the rows cannot be read.
+    """
+    import polars
+
+    path = run.metrics_path
+    try:
+        rows = path.read_bytes()
+        schema = {"kind": polars.String, "timesteps": polars.Int64} | dict.fromkeys(tags, polars.Float64)
+        frame = polars.read_ndjson(rows[: rows.rfind(b"\n") + 1], schema=schema)
+    except (OSError, polars.exceptions.PolarsError) as error:
+        raise InputError(str(path), f"cannot be read: {error}") from error
+    return frame.filter((polars.col("kind") == "train") & polars.col("timesteps").is_not_null())
 
 
 def _lines(run: RunFolder, rows: str) -> Iterator[dict[str, Any]]:

@@ -195,7 +195,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file beside, flushes it to disk and renames it into place."""
+    """Writes a file beside, flushes it to disk and renames it into place; raises OSError where that cannot be done."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:

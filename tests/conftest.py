@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import probes
 import pytest
+from here import train_here
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -30,18 +29,8 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trains in this process instead of a worker's, and measures no costs: loading torch again would cost seconds."""
-    from rlbatch.launch import job, local, worker
-
-    def train(jobs: Any, report: Any, resources: Any, *, logs: Path, lock: int) -> None:
-        (logs / jobs[0].config.run_id).mkdir(parents=True, exist_ok=True)
-        stacks = job.stacks_of(jobs, resources)
-        left = [index for stack in stacks for index in stack]
-        told = job.worker_job([jobs[i] for i in left], [len(stack) for stack in stacks], lock, resources)
-        worker.work(told, lambda message: report(job.renumbered(message, left)), lambda: False)
-
-    monkeypatch.setattr(local, "train", train)
-    monkeypatch.setattr(importlib.import_module("rlbatch.launch.execute"), "calibrate", lambda *_, **__: None)
+    """Trains in this process instead of a worker's, and measures no costs."""
+    train_here(monkeypatch)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"presets"},
     {"curves", "events", "hparams", "rows", "power"},
     {"results"},
-    {"frames", "wallclock"},
+    {"frames", "wallclock", "plans"},
     {"experiment", "references"},
     {"grid", "recorder", "training"},
     {"experiment_file"},

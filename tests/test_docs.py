@@ -248,7 +248,7 @@ def test_the_examples_in_python_run_as_they_stand(capsys: pytest.CaptureFixture[
     ]
     assert len(examples) == 4
     for example in examples:
-        brief = re.sub(r"10_000", "3_000", re.sub(r'(seeds"?[=:] ?)4', r"\g<1>2", example))
+        brief = re.sub(r"10_000", "2_500", re.sub(r'(seeds"?[=:] ?)4', r"\g<1>2", example))
         exec(compile(brief, "README.md", "exec"), {})  # noqa: S102 - the page's own
     out = capsys.readouterr().out
     assert "shape: (4, 4)" in out

@@ -12,66 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlbatch.analysis import best, trend
+from rlbatch.analysis import trend
 from rlbatch.analysis.across import Aggregates, aggregates
 from rlbatch.analysis.arms import Slice, design_words
-from rlbatch.analysis.best import Comparison as Against
-from rlbatch.analysis.best import Standing
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
-from rlbatch.analysis.failures import Failures, failures_of, failures_over
+from rlbatch.analysis.failures import failures_of, failures_over
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Kind, Way, by_seed, ways_of
 from rlbatch.analysis.scales import SHARES, THRESHOLD
 from rlbatch.analysis.seed_effect import seed_correlation
-from rlbatch.analysis.seeds import deviation_of, more_seeds
-from rlbatch.analysis.trend import Hump, Pooled
+from rlbatch.analysis.trend import Pooled
+from rlbatch.analysis.verdicts import Verdicts, concluded, verdicts_of
 from rlbatch.errors import InputError, nearest
 
 DELTA = 0.1
 """Largest difference that does not matter, as a part of the reference range, where nothing else was declared."""
 _SEED = 0
 """Of the resamples: the same folders give the same numbers."""
-_OLD_NAMES = {"steps_to_threshold": "auc"}
-"""Declared metrics that say nothing about a whole arm -> what is compared instead."""
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """What is said of the batch sizes of one sample each.
-
-    Attributes:
-        means: batch size -> mean score.
-        trend: change of the mean score per doubling of the batch size; None with a single batch size.
-        hump: where the score rises and then falls, or None with fewer than three batch sizes.
-        reference: batch size that the others are compared with, or None where it is not there.
-        against: batch size -> how it compares with the reference.
-        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters.
-        frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
-        more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
-        failures: batch size -> the seeds that failed; what a verdict cannot know of, see `failures.py`.
-    """
-
-    means: Mapping[int, Estimate]
-    trend: Estimate | None
-    hump: Hump | None
-    reference: int | None
-    against: Mapping[int, Against]
-    standings: Mapping[int, Standing]
-    frequency: Mapping[int, float]
-    more: Mapping[int, int | None]
-    failures: Mapping[int, Failures]
-
-    @property
-    def equivalent(self) -> list[int]:
-        """Batch sizes that are shown to be as good as the best, within delta."""
-        return best.indifference_set(self.standings)
-
-    @property
-    def deviation(self) -> float | None:
-        """Deviation of one seed, over all arms; None where some arm has a single one."""
-        return deviation_of(list(self.means.values()))
 
 
 @dataclass(frozen=True)
@@ -86,6 +45,7 @@ class Part:
         verdicts: kind of each way -> what is said.
         scaled: whether the scores are on the environment's scale; else they are returns, and delta has no meaning.
         seed_correlation: of the scores of one seed at different batch sizes; None where too few seeds tell.
+        notes: ways that there are not, and why.
     """
 
     scored: ScoredTask
@@ -95,11 +55,12 @@ class Part:
     verdicts: Mapping[Kind, Verdicts]
     scaled: bool
     seed_correlation: float | None
+    notes: tuple[str, ...]
 
     @property
     def name(self) -> str:
         """The environment, with the settings that tell this design from others."""
-        return self.scored.task.env_id + design_words(self.slice.fixed)
+        return self.scored.task.name + design_words(self.slice.fixed)
 
     @property
     def mark(self) -> str | None:
@@ -120,7 +81,8 @@ class Together:
     Attributes:
         fixed: axis -> value of the design.
         kind: of the way.
-        env_ids: of the environments.
+        words: what a conclusion has to say of the learning rates.
+        names: of the environments.
         samples: batch size -> scores of each environment, on its scale.
         aggregates: batch size -> interquartile mean, mean, median and optimality gap.
         slopes: per doubling of the batch size, of these environments and of others like them.
@@ -132,7 +94,8 @@ class Together:
 
     fixed: Mapping[str, Any]
     kind: Kind
-    env_ids: tuple[str, ...]
+    words: str
+    names: tuple[str, ...]
     samples: Mapping[int, tuple[Floats, ...]]
     aggregates: Mapping[int, Aggregates]
     slopes: Pooled | None
@@ -153,6 +116,7 @@ class Answer:
         declared: whether the metric and delta were declared before training.
         parts: one per environment and design.
         together: over environments, where several share batch sizes under one design.
+        notes: what was asked for or could be expected and is not there, a line each.
     """
 
     comparison: Comparison
@@ -161,6 +125,7 @@ class Answer:
     declared: bool
     parts: tuple[Part, ...]
     together: tuple[Together, ...]
+    notes: tuple[str, ...]
 
 
 def answer(comparison: Comparison, *, metric: str | None = None, delta: float | None = None) -> Answer:
@@ -172,88 +137,68 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
         delta: the largest difference that does not matter, as a part of the reference range; likewise, else 0.1.
 
     Raises:
-        InputError: there is no such metric, or it is not one number for every run.
+        InputError: there is no such metric, or it is not a score. What learns nothing is steady, so stability is
+            compared only between batch sizes that score alike (see `steadiness.py`); and not every run reaches a mark.
     """
     analysis = comparison.collected.analysis
     told = str(analysis.get("metric", "auc"))
-    chosen = metric or _OLD_NAMES.get(told, told)
-    known = [name for name, about in METRICS.items() if about.kind in ("score", "difference")]
+    known = [name for name, about in METRICS.items() if about.kind == "score"]
+    chosen = metric or (told if told in known else "auc")
     if chosen not in known:
-        raise InputError("metric", f"{chosen!r} is not one number per run", nearest(chosen, known) or ", ".join(known))
+        raise InputError("--metric", f"{chosen} is no score of a run", nearest(chosen, known) or ", ".join(known))
     within = float(analysis.get("equivalence", DELTA)) if delta is None else delta
     reference = dict(analysis.get("reference", {}))
     parts = [_part(scored, one, chosen, within, reference) for scored in comparison.tasks for one in scored.task.slices]
+    notes = [] if metric or chosen == told else [f"{told} was declared, which is no score of a run: this is {chosen}"]
+    notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     parts = [part for part in parts if part.ways]
-    declared = bool(analysis) and metric in (None, told) and delta in (None, analysis.get("equivalence"))
-    return Answer(comparison, chosen, within, declared, tuple(parts), tuple(_together(parts, within, reference)))
+    # a reference alone is no declaration: where a file names none, the preset's batch size is written down as one
+    declared = analysis.get("metric", analysis.get("score")) == chosen and delta in (None, analysis.get("equivalence"))
+    together, apart = _together(parts, within, reference)
+    return Answer(comparison, chosen, within, declared, tuple(parts), tuple(together), (*notes, *apart))
 
 
 def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
-    ways = ways_of(scored, one, metric, reference)
+    ways, notes = ways_of(scored, one, metric, reference)
     scaled = scored.scale.range is not None
-    part = Part(scored, one, metric, ways, {}, scaled, None)
+    part = Part(scored, one, metric, ways, {}, scaled, None, notes)
+    compared = _reference(reference, one)
     verdicts = {
-        way.kind: _verdicts(way, delta if scaled else None, _reference(reference, way), failures_of(way, part.cells))
-        for way in ways
+        way.kind: verdicts_of(way, delta if scaled else None, compared, failures_of(way, part.cells)) for way in ways
     }
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
     return replace(part, verdicts=verdicts, seed_correlation=alike)
 
 
-def _reference(declared: Mapping[str, Any], way: Way) -> int | None:
+def _reference(declared: Mapping[str, Any], part: Slice) -> int | None:
     """Returns the batch size that was declared as the reference; the preset's where none was."""
-    batch = declared.get("batch_size")
-    if batch is None:
-        labels = [labels["lr_reference_batch"] for arm in way.arms.values() for labels in arm.arm.labels]
-        batch = labels[0] if labels else None
-    return batch if batch in way.samples else None
+    labels = [labels["lr_reference_batch"] for arm in part.cells.values() for labels in arm.labels]
+    batch: int | None = declared.get("batch_size", labels[0] if labels else None)
+    return batch
 
 
-def _verdicts(way: Way, delta: float | None, reference: int | None, failures: Mapping[int, Failures]) -> Verdicts:
-    found = _concluded(way.means, delta, reference, failures)
-    if len(way.means) < 2:
-        return found
-    frequency = best.selection_frequency(way.samples, _SEED, resampled=way.resampled)
-    return replace(found, frequency=frequency, more=_more(way.means, delta, reference))
-
-
-def _concluded(
-    means: Mapping[int, Estimate], delta: float | None, reference: int | None, failures: Mapping[int, Failures]
-) -> Verdicts:
-    several, by_batch = len(means) > 1, {float(batch): mean for batch, mean in means.items()}
-    return Verdicts(
-        means=means,
-        trend=trend.slope(by_batch) if several else None,
-        hump=trend.hump(by_batch),
-        reference=reference,
-        against=best.against_reference(means, reference) if several and reference is not None else {},
-        standings=best.compare_with_best(means, delta) if several and delta is not None else {},
-        frequency={},
-        more={},
-        failures=failures,
-    )
-
-
-def _more(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int | None]:
-    if delta is None or reference is None:
-        return {}
-    return {b: more_seeds(mean, means[reference], delta) for b, mean in means.items() if b != reference}
-
-
-def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> list[Together]:
-    """Returns for each design and way that several environments share what they say together."""
+def _together(parts: Sequence[Part], delta: float, reference: Mapping[str, Any]) -> tuple[list[Together], list[str]]:
+    """Returns for each design and way that several environments share what they say together, and what is left out."""
     groups: dict[tuple[str, Kind], list[tuple[Part, Way]]] = {}
     for part in parts:
         for way in part.ways:
-            if part.scaled:
+            if part.scaled and not way.confounded:
                 groups.setdefault((repr(sorted(part.slice.fixed.items())), way.kind), []).append((part, way))
-    found = []
+    found, notes = [], []
     for (_, kind), members in groups.items():
-        envs = {part.scored.task.env_id for part, _ in members}
+        names = {part.scored.task.name for part, _ in members}
         shared = sorted(set.intersection(*(set(way.samples) for _, way in members)))
-        if len(envs) > 1 and len(envs) == len(members) and len(shared) > 1:
-            found.append(_joined(kind, members, shared, delta, _reference(reference, members[0][1])))
-    return found
+        if len(names) > 1 and len(names) == len(members) and len(shared) > 1:
+            found.append(_joined(kind, members, shared, delta, _reference(reference, members[0][0].slice)))
+            others = sorted(set().union(*(way.samples for _, way in members)) - set(shared))
+            if others:
+                sizes = ", ".join(map(str, others))
+                notes.append(f"environments together, {kind}: without batch {sizes}, which not all of them have")
+    names = {name for both in found for name in both.names}
+    apart = dict.fromkeys(part.scored.task.name for part in parts if part.scored.task.name not in names)
+    if found and apart:
+        notes.append(f"environments together: without {', '.join(apart)}")
+    return found, notes
 
 
 def _joined(
@@ -266,14 +211,16 @@ def _joined(
     compared = reference if reference in samples else None
     joined = {batch: combine(these, [1 / len(ways)] * len(ways)) for batch, these in means.items()}
     failures = failures_over([part.verdicts[kind].failures for part, _ in members], shared)
+    words = {way.words for _, way in members}
     return Together(
         fixed=members[0][0].slice.fixed,
         kind=kind,
-        env_ids=tuple(part.scored.task.env_id for part, _ in members),
+        words=words.pop() if len(words) == 1 else f"{kind}, which differs between environments",
+        names=tuple(part.scored.task.name for part, _ in members),
         samples=samples,
         aggregates={batch: _aggregated(batch, ways) for batch in shared},
         slopes=trend.pool([trend.slope({batch: way.means[batch] for batch in shared}) for way in ways]),
-        verdicts=_concluded(joined, delta, compared, failures),
+        verdicts=concluded(joined, delta, compared, failures),
         improvement={
             batch: probability_of_improvement(these, samples[compared], worth=(worth[batch], worth[compared]))
             for batch, these in samples.items()

@@ -121,6 +121,11 @@ class Task:
     following: tuple[str, ...]
     group: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The environment, with its arguments where it has some."""
+        return self.env_id + (f" {json.dumps(self.env_kwargs, sort_keys=True)}" if self.env_kwargs else "")
+
     @functools.cached_property
     def slices(self) -> tuple[Slice, ...]:
         """Its arms, apart by the group and every axis but batch size and learning rate.

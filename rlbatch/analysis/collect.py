@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from rlbatch.config import LABEL, SETTINGS, RunConfig
 from rlbatch.errors import InputError, RlbatchError, nearest
-from rlbatch.experiment import ATTEMPTS, Experiment, Plan
+from rlbatch.experiment import ATTEMPTS, Experiment
+from rlbatch.plans import Plan
 from rlbatch.references import read_references
 from rlbatch.results import RunFolder, find_runs, run_path
 from rlbatch.rows import grid_points

@@ -252,7 +252,7 @@ def _scored_arm(
             to = {mark: efficiency.amounts_to(told, spent)[:counted] for mark, told in crossings.items()}
             reached |= {f"{axis}_to_{mark}": values for mark, values in to.items()}
     kept = marks.get(THRESHOLD, marks.get(RETAINED))
-    steady = stability.stability_of(these.returns, scale.range, kept)
+    steady = stability.stability_of(these.returns, scale.range, kept, these.diverged)
     return ScoredArm(these, {**values, **reached, **steady}, crossings, _across(these, values, scale), scale)
 
 

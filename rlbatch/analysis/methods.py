@@ -2,44 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from rlbatch import __version__
 from rlbatch.analysis.answer import Answer
+from rlbatch.analysis.arms import Arm
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.redraws import RESAMPLES
 
 
 def methods(found: Answer) -> str:
     """Returns the paragraph."""
-    arms = [arm for part in found.parts for arm in part.slice.cells.values() if arm.config is not None]
+    arms = list({arm.path: arm for part in found.parts for arm in part.slice.cells.values()}.values())
     configs = [arm.config for arm in arms if arm.config is not None]
     if not configs:
         return "No run was begun."
-    envs = ", ".join(dict.fromkeys(part.scored.task.env_id for part in found.parts))
-    algos = " and ".join(sorted({config.algo.upper() for config in configs}))
-    counts = sorted({len(arm.counted) for arm in arms})
-    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    steps = sorted({config.total_timesteps for config in configs})
-    budget = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     first = configs[0]
-    batches = ", ".join(str(size) for size in sorted({config.batch_size for config in configs}))
-    diverged = sum(len(arm.diverged) for arm in arms)
-    return (
-        f"{algos} was trained with rlbatch {__version__} (engine {first.engine}, with the semantics of "
-        f"Stable-Baselines3) in {envs} at batch sizes {batches}, {seeds} seeds per arm, {budget} env steps each. The "
-        f"greedy policy was evaluated {first.n_evaluations + 1} times with {first.n_eval_episodes} episodes on fixed "
-        f"seeds. Arms were compared by {METRICS[found.metric].about}. Diverged runs ({diverged}) count with the lowest "
-        "return from then on. Intervals of means are Welch's; comparisons with the reference are corrected by Holm's "
-        f"method; verdicts on the best arms use simultaneous 95 % bounds (Hsu's comparison with the best; equivalence "
-        f"margin {found.delta:.0%} of the reference range). Interquartile means and aggregates over environments have "
-        f"studentised bootstrap intervals, stratified by environment, with 10,000 resamples.{_chosen(found)}"
+    envs = ", ".join(dict.fromkeys(part.scored.task.name for part in found.parts))
+    algos = " and ".join(sorted({config.algo.upper() for config in configs}))
+    networks = " and ".join(sorted({str(list(config.net_arch)) for config in configs}))
+    said = [
+        f"{algos} with networks {networks} was trained with rlbatch {__version__} (engine {first.engine}, with the "
+        f"semantics of Stable-Baselines3) in {envs} at batch sizes {_several(c.batch_size for c in configs)}, "
+        f"{_span([len(arm.counted) for arm in arms])} seeds per arm, {_span([c.total_timesteps for c in configs])} env "
+        f"steps each. The greedy policy was evaluated {first.n_evaluations + 1} times with {first.n_eval_episodes} "
+        f"episodes on fixed seeds. Arms were compared by {METRICS[found.metric].about}.",
+        *_scales(found),
+        *_runs(found, arms),
+        *_rates(found),
+    ]
+    said.append(
+        "Intervals of means are Welch's; comparisons with the reference are corrected by Holm's method; verdicts on "
+        "the best arms use simultaneous 95 % bounds (Hsu's comparison with the best; equivalence margin "
+        f"{found.delta:.0%} of the range). Interquartile means have studentised bootstrap intervals (10,000 resamples)."
     )
+    if found.together:
+        said.append("Aggregates over environments weigh each alike; their resamples are stratified by environment.")
+    if not found.declared:
+        said.append("The comparison is exploratory: metric and margin were not declared before training.")
+    return " ".join(said)
 
 
-def _chosen(found: Answer) -> str:
-    """Returns how errors were got where learning rates were chosen."""
-    if not any(way.tuned for part in found.parts for way in part.ways):
-        return ""
-    return (
-        " Where each batch size has its own best learning rate, that was chosen on one half of the seeds and scored on "
-        f"the other; errors of means and of aggregates are then those of {RESAMPLES:,} resamples of choice and scores."
-    )
+def _scales(found: Answer) -> list[str]:
+    own = [part.scored.task.name for part in found.parts if part.scaled and not part.scored.scale.listed]
+    if not own:
+        return []
+    return [f"In {', '.join(dict.fromkeys(own))} scores range from random play to the best arm of the experiment."]
+
+
+def _runs(found: Answer, arms: Sequence[Arm]) -> list[str]:
+    """Returns what came of the runs that did not end well, and of those that are not there."""
+    said = []
+    if diverged := sum(len(arm.diverged) for arm in arms):
+        said.append(f"Diverged runs ({diverged}) count with the lowest return from then on.")
+    absent = len(found.comparison.missing) + len(found.comparison.unfinished)
+    if absent:
+        said.append(f"Of the planned runs {absent} failed for other reasons or are not finished, and are not counted.")
+    return said
+
+
+def _rates(found: Answer) -> list[str]:
+    """Returns how learning rates were treated, by the way that conclusions rest on."""
+    words = dict.fromkeys(part.ways[0].words for part in found.parts)
+    said = [f"Batch sizes were compared {one}." for one in words]
+    if any(way.tuned for part in found.parts for way in part.ways):
+        said.append(
+            "Where each has its own best learning rate, errors of means and aggregates are those of "
+            f"{RESAMPLES:,} resamples of choice and scores."
+        )
+    return said
+
+
+def _several(values: Iterable[int]) -> str:
+    return ", ".join(str(value) for value in sorted(set(values)))
+
+
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -22,6 +22,11 @@ from rlbatch.analysis.steadiness import steadiness_samples
 Samples = Mapping[int, Sequence[Floats]]
 """Batch size -> (n,) one number per seed, for each environment; lower is better."""
 
+_ALIKE = 1.01
+"""Of what is known, the largest multiple of the least that counts as equal: schedules round."""
+_REACHED = 0.5
+"""Share of the runs of some batch size that have to reach a mark for the way there to be compared."""
+
 
 class Pick(NamedTuple):
     """One of the batch sizes.
@@ -53,9 +58,8 @@ def picks_of(parts: Sequence[Part], sizes: Sequence[int]) -> dict[str, Pick]:
     if all(falls):
         lower = {size: [-one[size] for one in falls] for size in sizes}
         found["steadiest"] = _lowest(lower, "of the range is its deepest fall of the return")
-    if all(part.mark is not None for part in parts):
-        found["fewest env steps"] = _quickest(parts, sizes)
-    return found
+    quickest = _quickest(parts, sizes)
+    return found if quickest is None else found | {"fewest env steps": quickest}
 
 
 def _cheapest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick:
@@ -72,11 +76,18 @@ def _spent(part: Part, size: int, axis: str) -> float | None:
     return None if spent is None else float(spent[-1])
 
 
-def _quickest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick:
-    """Returns the pick by env steps to the mark; a run that never reaches it takes its budget."""
+def _quickest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick | None:
+    """Returns the pick by env steps to the mark, of which a run that never reaches it takes its budget.
+
+    There is none where an environment has no mark, or hardly any run reaches it: under half of those of every size.
+    """
     samples: dict[int, list[Floats]] = {size: [] for size in sizes}
     for part in parts:
+        if part.mark is None:
+            return None
         steps = same_runs(part.ways[0], part.cells, f"steps_to_{part.mark}")
+        if max(np.isfinite(steps[size]).mean() for size in sizes) < _REACHED:
+            return None
         for size in sizes:
             budget = float(part.ways[0].arms[size].curves.timesteps[-1])
             samples[size].append(np.minimum(-steps[size], budget) / (budget if len(parts) > 1 else 1))
@@ -87,8 +98,9 @@ def _quickest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick:
 
 
 def _known(values: Mapping[int, float], by: str) -> Pick:
-    best = min(sorted(values), key=lambda size: values[size])
-    return Pick(best, by, values[best], tuple(s for s in sorted(values) if s != best and values[s] == values[best]))
+    least = min(values.values())
+    best, *alike = (size for size in sorted(values) if values[size] <= _ALIKE * least)
+    return Pick(best, by, values[best], tuple(alike))
 
 
 def _lowest(samples: Samples, by: str) -> Pick:
@@ -97,4 +109,4 @@ def _lowest(samples: Samples, by: str) -> Pick:
         for size, these in sorted(samples.items())
     }
     best = max(means, key=lambda size: means[size].value)
-    return Pick(best, by, -means[best].value, tuple(size for size in not_worse(means) if size != best))
+    return Pick(best, by, 0.0 - means[best].value, tuple(size for size in not_worse(means) if size != best))

@@ -10,18 +10,30 @@ from typing import Any
 
 import numpy as np
 
+from rlbatch.analysis import efficiency
+from rlbatch.analysis.across import interquartile_mean
 from rlbatch.analysis.answer import Answer, Part, Together
+from rlbatch.analysis.caveats import caveats
+from rlbatch.analysis.comparison import ScoredArm
+from rlbatch.analysis.effort_tables import reached
+from rlbatch.analysis.intervals import Floats
+from rlbatch.analysis.looks import looks_at
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import good_rates
 from rlbatch.analysis.recommend import Recommendation
 from rlbatch.analysis.steadiness import steadiness_of
+from rlbatch.analysis.tables import SEED
+from rlbatch.curves import NEVER
 
 _ON_A_SCALE = ("score", "difference")
 """Kinds of metrics that have a value on the environment's scale."""
 
 
 def plain(found: Answer) -> dict[str, Any]:
-    """Returns an answer as JSON has it; numbers that are not finite are null, batch sizes are texts as keys."""
+    """Returns an answer as JSON has it; numbers that are not finite are null, batch sizes are texts as keys.
+
+    A run that never reaches a mark has "never" there, as in result.json.
+    """
     comparison = found.comparison
     return {
         "experiments": [str(path) for path in comparison.collected.experiments],
@@ -29,6 +41,9 @@ def plain(found: Answer) -> dict[str, Any]:
         "delta": found.delta,
         "declared": found.declared,
         "complete": comparison.complete,
+        "caveats": list(caveats(found)),
+        "looks": {str(path): looks_at(path) for path in comparison.collected.experiments},
+        "outside": [str(path) for path in comparison.collected.outside],
         "missing": [{"run": run.path, "status": run.status, "reason": run.reason} for run in comparison.missing],
         "unfinished": [{"run": run.path, "status": run.status} for run in comparison.unfinished],
         "parts": [_part(part, found.delta) for part in found.parts],
@@ -36,9 +51,15 @@ def plain(found: Answer) -> dict[str, Any]:
     }
 
 
-def plain_recommendations(found: Sequence[Recommendation], together: Sequence[str]) -> dict[str, Any]:
+def plain_recommendations(said: Sequence[Recommendation], together: Sequence[str], found: Answer) -> dict[str, Any]:
     """Returns what is recommended as JSON has it."""
-    return {"recommendations": [jsonable(one) for one in found], "together": list(together)}
+    return {
+        "recommendations": [jsonable(one) for one in said],
+        "together": list(together),
+        "complete": found.comparison.complete,
+        "declared": found.declared,
+        "caveats": list(caveats(found)),
+    }
 
 
 def _part(part: Part, delta: float) -> dict[str, Any]:
@@ -49,7 +70,9 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "learning_rate": rate,
             "path": arm.arm.path,
             "seeds": arm.curves.seeds,
-            "values": arm.values,
+            "values": {name: _told(values) for name, values in arm.values.items()},
+            "reaching": _reaching(part, arm),
+            "cost": efficiency.cost_of(arm.arm, scored.clock),
             "normalised": {name: arm.normalised(name) for name in arm.values if METRICS[name].kind in _ON_A_SCALE},
             "across": arm.across,
         }
@@ -61,6 +84,10 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "words": way.words,
             "notes": way.notes,
             "samples": way.samples,
+            "iqm": {
+                batch: interquartile_mean(scores, SEED, resampled=way.resampled.get(batch))
+                for batch, scores in way.samples.items()
+            },
             "tuned": way.tuned,
             "verdicts": part.verdicts[way.kind],
         }
@@ -74,6 +101,9 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "marks": scored.marks,
             "scaled": part.scaled,
             "ways": ways,
+            "mark": part.mark,
+            "front": None if part.mark is None else scored.front(part.slice, part.mark),
+            "power_laws": [{"fixed": fixed, "law": law} for fixed, law in scored.power_laws(part.metric)],
             "seed_correlation": part.seed_correlation,
             "good_rates": good_rates(part.cells, part.metric, delta) if part.scaled else {},
             "steadiness": {one.metric: one.standings for one in steadiness_of(part, delta)},
@@ -81,6 +111,18 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
         }
     )
     return told
+
+
+def _reaching(part: Part, arm: ScoredArm) -> dict[str, dict[str, Any]]:
+    """Returns mark -> axis -> whether and when the runs of an arm reach it."""
+    spent = {axis: efficiency.amounts(arm.curves, axis, part.scored.clock) for axis in part.scored.views}
+    known = {axis: one for axis, one in spent.items() if one is not None}
+    return {mark: {axis: reached(arm, mark, one) for axis, one in known.items()} for mark in part.scored.marks}
+
+
+def _told(values: Floats) -> list[float | str | None]:
+    """Returns one number per run: "never" where it is infinite, None where it is not known."""
+    return [NEVER if math.isinf(value) else jsonable(value) for value in values.tolist()]
 
 
 def _together(both: Together) -> dict[str, Any]:

@@ -11,20 +11,29 @@ as would tell as much of its mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from rlbatch import presets
 from rlbatch.analysis import rates
-from rlbatch.analysis.arms import Slice
+from rlbatch.analysis.arms import Slice, rate_before_rule
 from rlbatch.analysis.comparison import ScoredArm, ScoredTask
 from rlbatch.analysis.intervals import Estimate, Floats, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import Averaged, Band, Grid, Tuned
 from rlbatch.analysis.redraws import Redrawn, worth
+from rlbatch.config import SETTINGS
 
 Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
+
+_TUNED = {
+    "neutral": "that of the preset neutral, which was tuned at no single batch size",
+    "zoo": "that of the preset zoo, tuned at batch {}",
+}
+"""Preset -> at which batch size its learning rates were tuned."""
 
 
 class Way(NamedTuple):
@@ -42,6 +51,7 @@ class Way(NamedTuple):
         means: batch size -> mean score, with the error of the choice where a rate was chosen.
         redrawn: batch size -> resamples of choice and scores, where rates were chosen.
         resampled: batch size -> (B, n) what these resamples score.
+        confounded: whether the learning rates differ between the batch sizes for no rule: then nothing is concluded.
     """
 
     kind: Kind
@@ -54,14 +64,17 @@ class Way(NamedTuple):
     means: Mapping[int, Estimate]
     redrawn: Mapping[int, Redrawn]
     resampled: Mapping[int, Floats]
+    confounded: bool = False
 
     def worth(self, batch: int) -> float:
         """Returns how many independent scores would tell as much of a batch size's mean."""
         return worth(self.means[batch], self.samples[batch])
 
 
-def ways_of(scored: ScoredTask, part: Slice, metric: str, reference: Mapping[str, Any]) -> tuple[Way, ...]:
-    """Returns the ways to compare the batch sizes of a slice, the one that conclusions rest on first.
+def ways_of(
+    scored: ScoredTask, part: Slice, metric: str, reference: Mapping[str, Any]
+) -> tuple[tuple[Way, ...], tuple[str, ...]]:
+    """Returns the ways to compare the batch sizes of a slice, the one that conclusions rest on first, and what lacks.
 
     Args:
         scored: the environment.
@@ -72,16 +85,23 @@ def ways_of(scored: ScoredTask, part: Slice, metric: str, reference: Mapping[str
     """
     cells = {cell: arm for cell, planned in part.cells.items() if (arm := scored.arms.get(planned.path)) is not None}
     if not cells:
-        return ()
+        return (), ("no run has ended: nothing to compare",)
     if all(len({rate for batch, rate in cells if batch == one}) == 1 for one, _ in cells):
-        return (_as_trained(cells, metric),)
+        return (_as_trained(cells, metric),), ()
     grid = _grid(cells, metric)
-    found = [
-        _own_best(grid, cells, metric),
-        _one_rate(grid, cells, metric, reference.get("learning_rate")),
-        _averaged(grid),
-    ]
-    return tuple(way for way in found if way is not None)
+    found: list[Way] = []
+    notes: list[str] = []
+    makers: tuple[Callable[[], Way], ...] = (
+        lambda: _own_best(grid, cells),
+        lambda: _one_rate(grid, cells, metric, reference.get("learning_rate")),
+        lambda: _averaged(grid),
+    )
+    for make in makers:
+        try:
+            found.append(make())
+        except ValueError as error:  # too few seeds, or other rates at each batch size
+            notes.append(f"one way less to compare: {error}")
+    return tuple(found), tuple(notes)
 
 
 def values_of(arm: ScoredArm, metric: str) -> Floats:
@@ -154,14 +174,14 @@ def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Wa
     arms = {batch: arm for (batch, _), arm in sorted(cells.items())}
     given = sorted({rate for _, rate in cells})
     at = " and ".join(f"{rate:g}" for rate in given) if len(given) < 3 else f"{given[0]:g} to {given[-1]:g}"
-    words = f"at learning rate {at}{_tuned_at(arms)}"
-    return _plain("at its rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms)
+    words = f"at learning rate {at}{_tuned(arms)}"
+    notes = ("learning rate and batch size vary together: no verdict on the batch size",) * (len(given) > 1)
+    samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
+    return _plain("at its rate", words, samples, arms)._replace(notes=notes, confounded=len(given) > 1)
 
 
-def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Way | None:
-    tuned = _attempt(lambda: rates.at_best_rate(grid))
-    if tuned is None:
-        return None
+def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm]) -> Way:
+    tuned = rates.at_best_rate(grid)
     by_batch = {int(batch): one for batch, one in sorted(tuned.items())}
     redrawn = {int(batch): one for batch, one in rates.redraws(grid).items()}
     values = {batch: {(r, s): v for r, arm in grid[batch].items() for s, v in arm.items()} for batch in by_batch}
@@ -181,25 +201,27 @@ def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: 
     )
 
 
-def _one_rate(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: str, asked: float | None) -> Way | None:
+def _one_rate(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: str, asked: float | None) -> Way:
     shared = sorted(set.intersection(*(set(scores) for scores in grid.values())))
     if not shared:
-        return None
-    rate = asked if asked in shared else shared[len(shared) // 2]
+        raise ValueError("no learning rate is shared by all batch sizes")
+    rate = asked if asked is not None and asked in shared else shared[len(shared) // 2]
     arms = {batch: arm for (batch, at), arm in sorted(cells.items()) if at == rate}
+    notes = (f"the declared rate {asked:g} is not shared by all batch sizes",) if asked not in (None, rate) else ()
     words = f"all at learning rate {rate:g}, as if nobody tuned it"
-    return _plain("at one rate", words, {b: values_of(arm, metric) for b, arm in arms.items()}, arms)
+    samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
+    return _plain("at one rate", words, samples, arms)._replace(notes=notes)
 
 
-def _averaged(grid: Grid) -> Way | None:
-    found = _attempt(lambda: rates.averaged(grid))
-    if found is None:
-        return None
+def _averaged(grid: Grid) -> Way:
+    found = rates.averaged(grid)
     given = sorted({rate for scores in grid.values() for rate in scores})
     words = f"averaged over the learning rates {', '.join(f'{rate:g}' for rate in given)}"
     samples = {int(batch): one.scores for batch, one in sorted(found.items())}
     averaged = {int(batch): one for batch, one in found.items()}
-    return _plain("averaged over rates", words, samples, {})._replace(averaged=averaged)
+    lost = [f"batch {b} {', '.join(map(str, one.left_out))}" for b, one in sorted(averaged.items()) if one.left_out]
+    notes = (f"without the seeds that lack a rate: {'; '.join(lost)}",) if lost else ()
+    return _plain("averaged over rates", words, samples, {})._replace(averaged=averaged, notes=notes)
 
 
 def _plain(kind: Kind, words: str, samples: Mapping[int, Floats], arms: Mapping[int, ScoredArm]) -> Way:
@@ -215,15 +237,17 @@ def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[flo
     return grid
 
 
-def _tuned_at(arms: Mapping[int, ScoredArm]) -> str:
-    """Returns at which batch size the preset of these arms was tuned, in words."""
-    tuned = {labels["lr_reference_batch"] for arm in arms.values() for labels in arm.arm.labels}
-    return f", tuned at batch {tuned.pop()}" if len(tuned) == 1 else ""
-
-
-def _attempt(make: Callable[[], Mapping[float, Any]]) -> Mapping[float, Any] | None:
-    """Returns what is made, or None where the grid does not allow it: too few seeds, other rates per batch size."""
-    try:
-        return make()
-    except ValueError:
-        return None
+def _tuned(arms: Mapping[int, ScoredArm]) -> str:
+    """Returns where the learning rates of these arms come from, in words: a preset's, or from nowhere."""
+    said = set()
+    for arm in arms.values():
+        config = arm.arm.config
+        if config is not None:
+            for labels in arm.arm.labels:
+                given = presets.load(str(labels["preset"]), config.algo, config.env_id.rpartition(":")[2])
+                rate = given.values.get("learning_rate", SETTINGS["learning_rate"].default_for(config.algo))
+                before = rate_before_rule(arm.arm.learning_rate, labels, config.batch_size)
+                is_presets = math.isclose(before, float(rate), rel_tol=1e-6)
+                where = _TUNED[str(labels["preset"])].format(labels["lr_reference_batch"])
+                said.add(where if is_presets else "set by hand, tuned at no batch size")
+    return f" ({said.pop()})" if len(said) == 1 else ""

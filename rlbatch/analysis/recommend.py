@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
-from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
+from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.effort_tables import critical_line
 from rlbatch.analysis.intervals import MIN_SEEDS, Interval
@@ -18,6 +18,7 @@ from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.picks import Pick, picks_of
 from rlbatch.analysis.questions import Way
 from rlbatch.analysis.seeds import seeds_to_decide
+from rlbatch.analysis.verdicts import Verdicts
 from rlbatch.config import RunConfig
 from rlbatch.designs import replay_ratio
 
@@ -68,16 +69,21 @@ def overall(found: Answer) -> tuple[str, ...]:
 def _together(both: Together, parts: Sequence[Part], delta: float) -> list[str]:
     verdicts = both.verdicts
     alike = tuple(verdicts.equivalent)
-    where = f"Over {len(both.env_ids)} environments together{design_words(both.fixed)}, {both.kind}"
+    where = f"Over {len(both.names)} environments together{design_words(both.fixed)}, {both.words}"
+    counts = [len(scores) for these in both.samples.values() for scores in these]
     whether = f"{_batches(alike)} {_are(alike)}" if alike else "no batch size is shown to be"
     said = [f"{where}: {whether} as good as the best, within {delta:.0%} of the range."]
-    members = [part for part in parts if part.scored.task.env_id in both.env_ids]
+    members = [part for part in parts if part.scored.task.name in both.names]
     if len(alike) > 1 and all(part.ways[0].kind == both.kind for part in members):
         said += [_pick_words(what, pick) for what, pick in picks_of(members, alike).items()]
     if both.slopes is not None:
-        said.append(
-            f"Per doubling of the batch the score changes by {_signed(both.slopes.alike.interval())} of the range."
-        )
+        slope = _signed(both.slopes.alike.interval())
+        said.append(f"Per doubling of the batch the score changes by {slope} of the range, in environments like these.")
+    seeds = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    said.append(
+        f"{seeds} seeds per batch size and environment, environments of equal weight; simultaneous 95 % bounds. "
+        "It holds for these environments, and for what stands with each of them."
+    )
     return said
 
 
@@ -114,7 +120,13 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
 def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found: Answer) -> list[str]:
     where = f"{part.name}: "
     if not standings["equivalent"] and not standings["worse"] and not standings["undecided"]:
-        why = "there is one batch size" if len(way.samples) < 2 else part.scored.scale.note or "there is no scale"
+        why = (
+            "there is one batch size"
+            if len(way.samples) < 2
+            else way.notes[0]
+            if way.confounded
+            else part.scored.scale.note or "there is no scale"
+        )
         return [f"{where}no batch size can be recommended: {why}."]
     said = []
     if standings["equivalent"]:
@@ -146,6 +158,8 @@ def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> li
     if advantage is None or verdicts.reference is None:
         return []
     unit = "of the range" if scaled else "of return"
+    if advantage.low == advantage.high == 0:
+        return [f"Half of the seeds always choose batch {verdicts.reference} itself: there is no advantage to tell."]
     return [
         f"A batch size chosen on half of the seeds scores {_signed(advantage)} {unit} over batch {verdicts.reference} "
         f"on the other half ({SPLITS} splits)."
@@ -158,25 +172,32 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found:
     said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (Hsu's comparison with the best, Welch's errors)."]
     if counts[0] < MIN_SEEDS:
         said.append(f"Under {MIN_SEEDS} seeds nothing is called better: a variance of so few numbers is hardly known.")
-    if (
-        part.scaled
-        and (standings["undecided"] or not standings["equivalent"])
-        and counts[0] > 1
-        and len(way.samples) > 1
-    ):
-        deviation = part.verdicts[way.kind].deviation
-        if deviation:
-            needed = seeds_to_decide(deviation, len(way.samples), found.delta)
-            said.append(f"About {needed} seeds per batch size would decide, at the deviation seen so far.")
-    if (
-        part.scaled
-        and max(float(scores.mean()) for scores in way.samples.values()) < _HARDLY
-        and METRICS[found.metric].kind == "score"
-    ):
+    if part.scaled and len(way.samples) > 1 and counts[0] > 1:
+        said += _surer(part.verdicts[way.kind], way, standings, found.delta)
+    highest = max(float(scores.mean()) for scores in way.samples.values())
+    if part.scaled and highest < _HARDLY and METRICS[found.metric].kind == "score":
         said.append(f"All of them score below {_HARDLY:.0%} of the range: runs that hardly learned are alike.")
-    missing = sum(len(arm.missing) + len(arm.unfinished) for arm in part.slice.cells.values())
+    missing = sum(len(arm.missing) + len(arm.unfinished) for arm in part.scored.task.arms)
     if missing:
-        said.append(f"Incomplete: {missing} planned {'run is' if missing == 1 else 'runs are'} not in these numbers.")
+        runs = "run of this environment is" if missing == 1 else "runs of this environment are"
+        said.append(f"Incomplete: {missing} planned {runs} not in these numbers.")
+    return said
+
+
+def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]], delta: float) -> list[str]:
+    """Returns what would make the verdicts surer: more seeds."""
+    said = []
+    deviation = verdicts.deviation
+    if deviation and (standings["undecided"] or not standings["equivalent"]):
+        needed = seeds_to_decide(deviation, len(way.samples), delta)
+        said.append(
+            f"With about {needed} seeds per batch size, one that equals the best would be shown to, at the deviation "
+            "seen so far; one whose loss is near the margin may stay undecided."
+        )
+    if more := {batch: count for batch, count in verdicts.more.items() if count}:
+        told = ", ".join(f"{count} for batch {batch}" for batch, count in sorted(more.items()))
+        where = f"of {delta:.0%} of the range from batch {verdicts.reference}"
+        said.append(f"To find a difference {where} takes more seeds: {told}.")
     return said
 
 
@@ -186,14 +207,22 @@ def _holds_for(part: Part, way: Way, found: Answer) -> str:
     config: RunConfig | None = None if arm is None else arm.arm.config
     if arm is None or config is None:
         return f"Compared by {about}; {way.words}."
-    labels = arm.arm.labels[0]
+    match, rule = (_design(part, way, axis) for axis in ("match", "lr_rule"))
     ratios = sorted({replay_ratio(one.arm.config) for one in way.arms.values() if one.arm.config is not None})
     updates = " to ".join(f"{ratio:g}" for ratio in dict.fromkeys((ratios[0], ratios[-1])))
     return (
         f"Compared by {about}; {way.words}. It holds for {config.algo.upper()} with networks "
-        f"{list(config.net_arch)}, {config.total_timesteps:,} env steps, n-step {config.n_steps}, match "
-        f"{labels['match']}, learning-rate rule {labels['lr_rule']}, {updates} updates per env step."
+        f"{list(config.net_arch)}, {config.total_timesteps:,} env steps, n-step {config.n_steps}, match {match}, "
+        f"learning-rate rule {rule}, {updates} updates per env step."
     )
+
+
+def _design(part: Part, way: Way, axis: str) -> str:
+    """Returns the design of a part: an arm may be part of several, and then the others say which."""
+    if axis in part.slice.fixed:
+        return str(part.slice.fixed[axis])
+    shared = set.intersection(*({str(labels[axis]) for labels in arm.arm.labels} for arm in way.arms.values()))
+    return " or ".join(sorted(shared)) if shared else "of each batch size's own"
 
 
 def _batches(sizes: tuple[int, ...] | list[int]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import resources
@@ -16,11 +17,13 @@ from typing import Any
 
 from rlbatch import __version__
 from rlbatch.analysis.answer import Answer
-from rlbatch.analysis.figures import Figure, figures_of
+from rlbatch.analysis.caveats import caveats
+from rlbatch.analysis.figures import Figure, Picture
+from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.looks import looks_at
 from rlbatch.analysis.methods import methods
-from rlbatch.analysis.plain import jsonable
-from rlbatch.analysis.plots import colours_of
+from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.plots import colours_of, ordered_colour
 from rlbatch.analysis.recommend import overall, recommend
 from rlbatch.analysis.table import Table, columns, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
@@ -32,17 +35,21 @@ NAME = "report.html"
 _FOLDER = resources.files("rlbatch.analysis") / "page"
 
 
-def write_report(found: Answer, path: Path) -> None:
+def write_report(found: Answer, figures: Sequence[Figure], path: Path) -> None:
     """Writes the page, whole or not at all.
 
     Raises:
         InputError: plotly or Jinja2 is not installed.
     """
-    write_bytes(path, page(found).encode())
+    write_bytes(path, page(found, figures).encode())
 
 
-def page(found: Answer) -> str:
-    """Returns the page; the same answer gives the same page but for the time in its last section."""
+def page(found: Answer, figures: Sequence[Figure]) -> str:
+    """Returns the page; the same answer and its figures give the same page but for the time in its last section.
+
+    Raises:
+        InputError: plotly or Jinja2 is not installed.
+    """
     try:
         import jinja2
         from plotly.offline import get_plotlyjs
@@ -52,18 +59,21 @@ def page(found: Answer) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["shown"] = shown
     template = environment.from_string((_FOLDER / "report.html").read_text(encoding="utf-8"))
-    figures = figures_of(found)
+    batches = _batches(figures)
     return template.render(
         style=(_FOLDER / "report.css").read_text(encoding="utf-8"),
         # the two scripts come with rlbatch and plotly, and hold nothing of the runs
         library=_script(library),
         program=_script(program),
         policy=f"script-src {_hash(library)} {_hash(program)}",
-        data=[_drawn(figure) for figure in figures],
-        figures=figures,
-        recommendations=recommend(found),
+        data={"batches": batches, "figures": [_drawn(figure, batches) for figure in figures]},
+        batches=[(batch, ordered_colour(place, len(batches))) for place, batch in enumerate(batches)],
+        figures=list(enumerate(figures)),
+        recommendations=list(zip((part.name for part in found.parts), recommend(found), strict=True)),
         together=overall(found),
-        tables=tables_of(found),
+        caveats=caveats(found),
+        declared=_declared(found),
+        tables=[table for table in tables_of(found) if table.rows],
         columns=columns,
         confidence=confidence_line(),
         methods=methods(found),
@@ -75,34 +85,62 @@ def page(found: Answer) -> str:
     )
 
 
-def _drawn(figure: Figure) -> dict[str, Any]:
+def _batches(figures: Sequence[Figure]) -> list[int]:
+    """Returns all batch sizes that figures show, in ascending order."""
+    pictures = [picture for figure in figures for picture in figure.pictures]
+    return sorted({batch for picture in pictures for batch in picture.batches if batch is not None})
+
+
+def _drawn(figure: Figure, batches: Sequence[int]) -> dict[str, Any]:
     """Returns what the page's program needs to draw a figure."""
-    colours = colours_of(figure.series)
-    series = [
+    return {
+        "id": figure.name,
+        "pictures": [
+            {
+                "kind": picture.kind,
+                "title": picture.title,
+                "choice": picture.choice,
+                "x": picture.x_title,
+                "y": picture.y_title,
+                "log": picture.log_x,
+                "logY": picture.log_y,
+                "series": _series(picture, batches),
+            }
+            for picture in figure.pictures
+        ],
+    }
+
+
+def _series(picture: Picture, batches: Sequence[int]) -> list[dict[str, Any]]:
+    return [
         {
             "name": one.name,
-            "x": one.x,
-            "y": one.y,
-            "low": one.low,
-            "high": one.high,
-            "seeds": one.seeds,
+            "batch": one.batch_size,
             "colour": colour,
+            **{name: _short(getattr(one, name)) for name in ("x", "y", "low", "high")},
+            "seeds": [_short(values) for values in one.seeds],
         }
-        for one, colour in zip(figure.series, colours, strict=True)
+        for one, colour in zip(picture.series, colours_of(picture.series, batches), strict=True)
     ]
-    told: dict[str, Any] = jsonable(
-        {
-            "id": figure.name,
-            "kind": figure.kind,
-            "title": figure.title,
-            "x": figure.x_title,
-            "y": figure.y_title,
-            "log": figure.log_x,
-            "logY": figure.log_y,
-            "series": series,
-        }
-    )
-    return told
+
+
+def _short(values: Floats) -> list[float | None]:
+    """Returns numbers with as many digits as can be seen; null for what is not known."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _declared(found: Answer) -> list[str]:
+    """Returns what was declared before training, in words."""
+    if not found.declared:
+        return []
+    analysis = found.comparison.collected.analysis
+    reference = ", ".join(f"{name} {value}" for name, value in dict(analysis.get("reference", {})).items())
+    margin = f"{found.delta:.0%} of the reference range"
+    return [
+        f"metric: {found.metric}, {METRICS[found.metric].about}",
+        f"reference: {reference or 'the batch size of the preset, as none was declared'}",
+        f"margin: {margin}" + ("" if "equivalence" in analysis else ", the default, as none was declared"),
+    ]
 
 
 def _outcomes(found: Answer) -> Table:

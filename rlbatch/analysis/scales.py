@@ -46,6 +46,13 @@ class Scale(NamedTuple):
         """Length of the scale in units of return, or None where there is no scale."""
         return None if self.low is None or self.high is None else self.high - self.low
 
+    @property
+    def words(self) -> str:
+        """What 0 and 1 are."""
+        if self.range is None:
+            return "returns: there is no scale"
+        return "0: low, 1: reference" if self.listed else "0: random play, 1: the best arm of this experiment"
+
     def score(self, values: Floats) -> Floats:
         """Returns returns on the scale; NaN where there is none."""
         return values * np.nan if self.low is None or self.range is None else (values - self.low) / self.range

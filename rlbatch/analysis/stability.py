@@ -32,19 +32,25 @@ LEARNED = 0.25
 """Part of the reference range that a run has to have reached above low before it can collapse."""
 
 
-def stability_of(returns: Floats, span: float | None, threshold: float | None) -> dict[str, Floats]:
+def stability_of(
+    returns: Floats, span: float | None, threshold: float | None, diverged: Bools | None = None
+) -> dict[str, Floats]:
     """Returns metric -> (R,) of each run, NaN where a curve cannot tell.
 
     In units of return: "drawdown_max" (see `curves.max_drawdown`), "drawdown_tail", "fall_tail" and "dispersion" (see
     `curves.dispersion`). Shares: "below_best" and "retention".
 
+    A diverged run lies at the floor, where nothing falls any more: it counts as having fallen by the whole range at
+    least, as being below its best throughout, and as having kept nothing, so that to diverge never makes it steadier.
+
     Args:
         returns: (R, T, N) over the whole budget.
         span: length of the reference range, in units of return, or None.
         threshold: the mark after which retention is measured, or None.
+        diverged: (R,) which runs did; none by default.
     """
     thinned = [run[:: max(1, (len(run) - 1) // WINDOWS)] for run in returns]
-    return {
+    found = {
         "drawdown_max": _numbers(curves.max_drawdown(run) for run in returns),
         "drawdown_tail": _numbers(drawdown_tail(run) for run in returns),
         "fall_tail": _numbers(fall_tail(run) for run in thinned),
@@ -52,6 +58,12 @@ def stability_of(returns: Floats, span: float | None, threshold: float | None) -
         "below_best": _numbers(None if span is None else below_best(run, MARGIN * span) for run in returns),
         "retention": _numbers(None if threshold is None else retention(run, threshold) for run in returns),
     }
+    if diverged is not None and span is not None:
+        for name in ("drawdown_max", "drawdown_tail", "fall_tail", "dispersion"):
+            found[name][diverged] = np.fmax(found[name][diverged], span)
+        found["below_best"][diverged] = 1.0
+        found["retention"][diverged] = np.where(np.isnan(found["retention"][diverged]), np.nan, 0.0)
+    return found
 
 
 def drawdown_tail(returns: Floats) -> float | None:

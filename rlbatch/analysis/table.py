@@ -23,12 +23,14 @@ class Table:
         headings: of the columns.
         rows: cells; None where there is nothing to say.
         notes: lines below it.
+        planned: whether it tells what was declared before training, and nothing else.
     """
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    planned: bool = False
 
 
 def shown(value: Any) -> str:

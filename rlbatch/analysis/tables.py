@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rlbatch.analysis.across import interquartile_mean
-from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
+from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.effort_tables import cost_table, effort_table, front_tables, power_law_tables
 from rlbatch.analysis.intervals import mean_of
@@ -12,8 +14,10 @@ from rlbatch.analysis.questions import Way, good_rates
 from rlbatch.analysis.rates import Band
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.table import Cell, Table, mean_cell, number_cell, shown
+from rlbatch.analysis.verdicts import Verdicts
 
-_SEED = 0
+SEED = 0
+"""Of the resamples: the same folders give the same numbers in every view."""
 
 
 def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
@@ -26,8 +30,8 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
     tables: list[Table] = []
     for part in found.parts:
         tables += [_verdict_table(part, way, found) for way in part.ways]
-        tables += [_score_table(part), effort_table(part, axis), *front_tables(part), cost_table(part)]
-        tables += [_stability_table(part), *_steadiness_tables(part, found.delta)]
+        tables += [*_hump_tables(part), _score_table(part), effort_table(part, axis), *front_tables(part)]
+        tables += [cost_table(part), _stability_table(part), *_steadiness_tables(part, found.delta)]
     tasks = {id(part.scored): part for part in found.parts}
     tables += [table for part in tasks.values() for table in power_law_tables(part, found.metric)]
     return (*tables, *(_together_table(both, found) for both in found.together))
@@ -35,8 +39,7 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
 
 def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     verdicts = part.verdicts[way.kind]
-    unit = "0 to 1: low to reference" if part.scaled else "returns: there is no scale"
-    title = f"{part.name}: {METRICS[found.metric].about} ({unit}), {way.words}"
+    title = f"{part.name}: {METRICS[found.metric].about} ({part.scored.scale.words}), {way.words}"
     bands = good_rates(part.cells, found.metric, found.delta) if way.averaged and part.scaled else {}
     headings = ("batch", "seeds", "mean", "IQM", *_headings(verdicts), *(("good rates",) if bands else ()))
     rows = [
@@ -44,7 +47,7 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
             batch,
             len(scores),
             verdicts.means[batch].interval(),
-            interquartile_mean(scores, _SEED, resampled=way.resampled.get(batch)),
+            interquartile_mean(scores, SEED, resampled=way.resampled.get(batch)),
             *_cells(verdicts, batch),
             *((_band_words(bands[batch]),) if bands else ()),
         )
@@ -53,7 +56,8 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     notes = [*way.notes, *_trend_lines(verdicts), *_seed_lines(part, verdicts, found.delta)]
     if bands:
         notes.append(f"good rates: those around the best whose mean is at most {found.delta:.0%} of the range below it")
-    return Table(title, headings, tuple(rows), tuple(notes))
+    planned = found.declared and way is part.ways[0]
+    return Table(title, headings, tuple(rows), tuple(notes), planned)
 
 
 def _headings(verdicts: Verdicts) -> tuple[str, ...]:
@@ -73,13 +77,15 @@ def _cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
 
 
 def _trend_lines(verdicts: Verdicts) -> list[str]:
-    lines = []
-    if verdicts.trend is not None:
-        lines.append(f"per doubling of the batch: {shown(verdicts.trend.interval())}")
-    if verdicts.hump is not None:
-        hump = verdicts.hump
-        lines.append(f"a rise, then a fall: p = {hump.p_value:.3f}, clearest at batch {hump.batch_size:g}")
-    return lines
+    return [] if verdicts.trend is None else [f"per doubling of the batch: {shown(verdicts.trend.interval())}"]
+
+
+def _hump_tables(part: Part) -> list[Table]:
+    """Returns whether the score rises and then falls, where there are batch sizes enough to tell."""
+    humps = {kind: verdicts.hump for kind, verdicts in part.verdicts.items()}
+    rows = [(kind, hump.p_value, f"{hump.batch_size:g}") for kind, hump in humps.items() if hump is not None]
+    title = f"{part.name}: a rise of the score with the batch size, then a fall"
+    return [Table(title, ("learning rates", "p", "clearest at batch"), tuple(rows))] if rows else []
 
 
 def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:
@@ -125,28 +131,23 @@ def _score_table(part: Part) -> Table:
 
 
 def _stability_table(part: Part) -> Table:
-    names = ("drawdown_max", "dispersion", "retention", "below_best")
+    names = ("drawdown_max", "drawdown_tail", "fall_tail", "dispersion", "below_best", "retention")
     rows = [
         (
             *cell,
-            *(mean_cell(arm.values[name]) for name in names),
-            arm.across["iqr"],
-            arm.across["worst_quarter"],
+            *(mean_cell(arm.normalised(name) if part.scaled else arm.values[name]) for name in names),
+            int(np.isfinite(arm.values["retention"]).sum()),
+            *((arm.normalised_across(name) if part.scaled else arm.across[name]) for name in ("iqr", "worst_quarter")),
         )
         for cell, arm in part.cells.items()
     ]
     headings = (
-        "batch",
-        "learning rate",
-        "drawdown",
-        "dispersion",
-        "retention",
-        "below best",
-        "area, IQR",
-        "area, worst quarter",
+        *("batch", "learning rate", "drawdown", "worst drawdowns", "worst falls", "dispersion", "below best"),
+        *("retention", "runs that tell", "area, IQR", "area, worst quarter"),
     )
-    notes = ("no verdicts: what learns nothing is steady", "retention: of the runs that reached the mark")
-    return Table(f"{part.name}: stability", headings, tuple(rows), notes)
+    unit = f"parts of the range, the area on its scale ({part.scored.scale.words})" if part.scaled else "returns"
+    notes = ("no verdicts: what learns nothing is steady", "retention is told by the runs that reached the mark alone")
+    return Table(f"{part.name}: stability, {unit}", headings, tuple(rows), notes)
 
 
 def _steadiness_tables(part: Part, delta: float) -> list[Table]:
@@ -181,12 +182,18 @@ def _together_table(both: Together, found: Answer) -> Table:
     ]
     improvement = "P(better)" if verdicts.reference is None else f"P(above batch {verdicts.reference})"
     headings = ("batch", "IQM", "mean", "median", "optimality gap", improvement, *_headings(verdicts))
-    where = f"{len(both.env_ids)} environments together{design_words(both.fixed)}"
-    title = f"{where}: {METRICS[found.metric].about}, {both.kind}"
+    where = f"{len(both.names)} environments together{design_words(both.fixed)}"
+    title = f"{where}: {METRICS[found.metric].about}, {both.words}"
     lines = _trend_lines(verdicts)
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
-    return Table(title, headings, tuple(rows), tuple(lines))
+    planned = found.declared and all(part.ways[0].kind == both.kind for part in _members(both, found))
+    return Table(title, headings, tuple(rows), tuple(lines), planned)
+
+
+def _members(both: Together, found: Answer) -> list[Part]:
+    """Returns the parts that are taken together."""
+    return [part for part in found.parts if part.scaled and part.slice.fixed == both.fixed]
 
 
 def _missing_lines(part: Part) -> tuple[str, ...]:

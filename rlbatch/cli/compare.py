@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.output import echo_json, echo_table, plural
-from rlbatch.errors import InputError, nearest
+from rlbatch.cli.output import echo_json, echo_table, writing
+from rlbatch.errors import InputError, nearest, printable
 
 if TYPE_CHECKING:
     from rlbatch.analysis.answer import Answer
@@ -46,26 +46,30 @@ def command(
 
     DIR is an experiment's folder, one that holds several, or a part of one. Only evaluations are read.
     """
+    from rlbatch.analysis.caveats import caveats
     from rlbatch.analysis.files import write_episodes
     from rlbatch.analysis.plain import plain
+    from rlbatch.analysis.table import confidence_line
     from rlbatch.analysis.tables import tables_of
 
     if axis not in _AXES:
         raise InputError("--axis", f"{axis!r} is not an axis", nearest(axis, _AXES) or f"allowed: {', '.join(_AXES)}")
     found = answer_to(folders, **asked)
     if csv_path is not None:
-        write_episodes(found.comparison, Path(csv_path))
+        with writing(Path(csv_path)):
+            write_episodes(found.comparison, Path(csv_path))
     if as_json:
         echo_json("compare", plain(found))
         return
-    tables = tables_of(found, axis=axis)
+    tables, remarks = tables_of(found, axis=axis), (confidence_line(), *caveats(found))
     if latex:
         for table in tables:
             _echo_latex(table)
+        click.echo("\n".join(f"% {printable(remark)}" for remark in remarks))
         return
     for table in tables:
         echo_analysis_table(table)
-    _echo_end(found)
+    click.echo("\n".join(map(printable, remarks)))
 
 
 def answer_to(
@@ -95,30 +99,12 @@ def echo_analysis_table(table: Table) -> None:
     """Prints a table with its title and notes."""
     from rlbatch.analysis.table import columns, shown
 
-    click.echo(click.style(table.title, bold=True))
+    click.echo(click.style(printable(table.title), bold=True))
     if table.rows:
         echo_table(table.headings, [[shown(cell) for cell in row] for row in table.rows], columns(table))
     for note in table.notes:
-        click.echo(f"  {note}")
+        click.echo(f"  {printable(note)}")
     click.echo()
-
-
-def _echo_end(found: Answer) -> None:
-    from rlbatch.analysis.looks import looks_at
-    from rlbatch.analysis.table import confidence_line
-
-    click.echo(confidence_line())
-    comparison = found.comparison
-    if not found.declared:
-        click.echo("metric and margin were not declared before training: exploratory")
-    if comparison.missing or comparison.unfinished:
-        missing, open_ = plural(len(comparison.missing), "run"), plural(len(comparison.unfinished), "run")
-        click.echo(f"incomplete: {missing} missing, {open_} not finished")
-    for experiment in comparison.collected.experiments:
-        if looks := looks_at(experiment):
-            click.echo(f"{experiment}: looked at {looks} times before it was finished; every look can mislead")
-    if comparison.collected.outside:
-        click.echo(f"outside the plan, not counted: {plural(len(comparison.collected.outside), 'run')}")
 
 
 def _echo_latex(table: Table) -> None:
@@ -135,9 +121,9 @@ def _echo_latex(table: Table) -> None:
         r"\midrule",
     ]
     lines += [" & ".join(_latex(shown(cell)) for cell in row) + r" \\" for row in table.rows]
-    click.echo("\n".join([f"% {table.title}", *lines, r"\bottomrule", r"\end{tabular}", ""]))
+    click.echo("\n".join([f"% {printable(table.title)}", *lines, r"\bottomrule", r"\end{tabular}", ""]))
 
 
 def _latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in printable(text))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from rlbatch.errors import printable
+from rlbatch.errors import InputError, printable
 
 _WIDEST = 1000
 
@@ -31,6 +33,15 @@ def echo_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], right: Se
     for row in rows:
         table.add_row(*(printable(str(cell)) for cell in row))
     Console(width=_WIDEST, highlight=False, markup=False).print(table, crop=False)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises InputError where a file or folder that the user named cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(str(path), f"cannot be written: {error.strerror}") from error
 
 
 def number(value: Any) -> str:

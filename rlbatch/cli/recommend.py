@@ -13,7 +13,7 @@ import click
 from rlbatch.cli import options, types
 from rlbatch.cli.compare import answer_to
 from rlbatch.cli.output import echo_json
-from rlbatch.errors import InputError
+from rlbatch.errors import InputError, printable
 from rlbatch.values import Integer
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _ASKED = ("metric", "delta", "threshold", "where", "group")
 @options.telling_options
 def command(folders: tuple[str, ...], confirm: int | None, as_json: bool, **given: Any) -> int:
     """Say in sentences which batch sizes are as good as the best, for what that holds, and how sure it is."""
+    from rlbatch.analysis.caveats import caveats
     from rlbatch.analysis.recommend import overall, recommend
 
     found = answer_to(folders, **{name: given[name] for name in _ASKED})
@@ -49,12 +50,12 @@ def command(folders: tuple[str, ...], confirm: int | None, as_json: bool, **give
     if as_json:
         from rlbatch.analysis.plain import plain_recommendations
 
-        echo_json("recommend", plain_recommendations(recommendations, together))
+        echo_json("recommend", plain_recommendations(recommendations, together, found))
         return 0
     for one in recommendations:
-        click.echo("\n".join(one.sentences) + "\n")
-    for sentence in together:
-        click.echo(sentence)
+        click.echo("\n".join(map(printable, one.sentences)) + "\n")
+    for sentence in (*together, *caveats(found)):
+        click.echo(printable(sentence))
     return 0
 
 
@@ -93,7 +94,7 @@ def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
         ]
         echo_json("recommend", {"folder": str(folder), "confirmed": claims_told})
     else:
-        click.echo("\n".join(map(sentence_of, told)))
+        click.echo("\n".join(printable(sentence_of(one)) for one in told))
     return code
 
 

@@ -9,7 +9,7 @@ import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.compare import answer_to
-from rlbatch.cli.output import echo_json
+from rlbatch.cli.output import echo_json, writing
 
 
 @click.command(cls=options.GroupedCommand)
@@ -25,22 +25,25 @@ from rlbatch.cli.output import echo_json
     "--figures",
     type=types.Parsed("folder", types.read_path, "dir"),
     group="Output",
-    help="Write each figure into this folder too, as SVG and PNG.",
+    help="Write each figure, in all its views, into this folder too, as SVG and PNG.",
 )
 @options.output_options
 def command(folders: tuple[str, ...], to: str | None, figures: str | None, as_json: bool, **asked: Any) -> None:
     """Write one HTML page with the answer, figures and tables; it needs no network and can be sent to others."""
-    from rlbatch.analysis.figures import figures_of
+    from rlbatch.analysis.all_figures import figures_of
     from rlbatch.analysis.report import NAME, write_report
 
     found = answer_to(folders, **asked)
     path = Path(folders[0]) / NAME if to is None else Path(to)
-    write_report(found, path)
+    drawn = figures_of(found)
+    with writing(path):
+        write_report(found, drawn, path)
     written = []
     if figures is not None:
         from rlbatch.analysis.plots import save
 
-        written = save(figures_of(found), Path(figures))
+        with writing(Path(figures)):
+            written = save([picture for figure in drawn for picture in figure.pictures], Path(figures))
     if as_json:
         echo_json("report", {"page": str(path), "figures": [str(file) for file in written]})
         return

@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 
 from rlbatch.config import SETTINGS
 from rlbatch.errors import InputError, RlbatchError
-from rlbatch.experiment import NAME, Declared
+from rlbatch.experiment import NAME
 from rlbatch.experiment_file.analysis import declared_analysis
 from rlbatch.experiment_file.points import Point, points, settings_of
 from rlbatch.grid import PlannedRun, merged, resolve
+from rlbatch.plans import Declared
 from rlbatch.strict_yaml import Document, read
 
 __all__ = ["ExperimentFile", "load", "plan", "relocate", "settings_of"]

@@ -19,7 +19,8 @@ from rlbatch.errors import RefusedError, RlbatchError
 from rlbatch.experiment import Experiment
 from rlbatch.recorder import inherit, verify
 from rlbatch.results import RunFolder, run_path
-from rlbatch.training.checkpoint import Damaged, Kept, Mark, kept_in, read
+from rlbatch.training.checkpoint import Mark
+from rlbatch.training.checkpoint_files import Damaged, Kept, kept_in, read
 from rlbatch.training.state import Segment, State
 
 CHECKPOINTS = "_checkpoints"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rlbatch.config import RunConfig
 from rlbatch.errors import RefusedError, TemporaryError
-from rlbatch.experiment import Declared, Experiment
+from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun
 from rlbatch.launch import attempts, checkpoints, local, remote
 from rlbatch.launch.calibrate import calibrate
@@ -22,6 +23,7 @@ from rlbatch.launch.job import Job, Resources, renumbered, stacks_of
 from rlbatch.launch.machine import capacity, check_device, check_memory, gpu_name
 from rlbatch.launch.plan import Capacity
 from rlbatch.launch.provenance import file_hash, provenance, without_secrets
+from rlbatch.plans import Declared
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
 from rlbatch.training.checkpoint import INTERVAL_S
 
@@ -100,38 +102,36 @@ def execute(
         Interrupted: a signal ended the command; what was done is kept.
     """
     cluster = cluster or cluster_of(launcher, ray_address, no_auth_ok=ray_no_auth_ok)
+    asked = Resources(device, tuple(modules), stack_width, env_workers, checkpoint_s=checkpoint_s)
+    argv, configs = without_secrets(argv), [run.config for run in planned]
     with contextlib.closing(cluster) if cluster else contextlib.nullcontext():
         if not checked:
             check(planned, experiment, device, stack_width, jobs, env_workers=env_workers, cluster=cluster)
-        argv = without_secrets(argv)
         with experiment.lock() as lock:
-            if declared is None:
-                experiment.add_plan([run.config for run in planned], argv)
-            else:
-                experiment.replace_plan(declared, argv)
-            attempts.salvage(experiment, [run.config for run in planned])
+            _write_plan(configs, experiment, declared, argv)
+            attempts.salvage(experiment, configs)
             todo = left_to_do(planned, experiment, retry_failed)
             if calibration and (todo or not experiment.cost_path.exists()):
-                configs = [run.config for run in planned]
                 calibrate(configs, experiment, report, device=device, modules=modules, gpu=gpu_name(device))
             if todo:
                 there = capacity(device, jobs, env_workers=env_workers, cluster=cluster)
-                resources = Resources(
-                    device=device,
-                    modules=tuple(modules),
-                    stack_width=stack_width,
-                    env_workers=env_workers,
-                    memory=there.memory,
-                    jobs=there.jobs,
-                    homes=homes_of(experiment),
-                    checkpoint_s=checkpoint_s,
-                )
+                resources = replace(asked, memory=there.memory, jobs=there.jobs, homes=homes_of(experiment))
                 made = provenance(argv, modules)
                 left = [_job(planned[i], experiment, made) for i in todo]
                 _train(left, lambda message: report(renumbered(message, todo)), resources, experiment, lock, cluster)
             checkpoints.sweep(experiment)
             attempts.sweep_attempts(experiment)
     return [_outcome(experiment.run(run.config), run, i in todo, modules) for i, run in enumerate(planned)]
+
+
+def _write_plan(
+    configs: Sequence[RunConfig], experiment: Experiment, declared: Declared | None, argv: Sequence[str]
+) -> None:
+    """Keeps in the folder what is asked for: a file's runs become its plan, those of a command come to it."""
+    if declared is None:
+        experiment.add_plan(configs, argv)
+    else:
+        experiment.replace_plan(declared, argv)
 
 
 def _train(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import NamedTuple
 
 import torch
 
@@ -130,25 +131,60 @@ def measure(plan: Plan, record: Record) -> Iterator[Case | TooWide]:
 
 
 def _case(plan: Plan, runs: Sequence[RunConfig], reference: Reference, peak: float, record: Record) -> Case | TooWide:
-    """Measures one stack beside the reference."""
-    config, device, span = runs[0], reference.device, plan.seconds / plan.repeats
+    """Returns what one stack does beside the reference, or that it does not fit."""
     try:
-        with record(runs) as write, closing(Stacked(runs, write, device, plan.env_workers, plan.modules)) as stack:
-            stack.warm_up()
-            turns = [(reference.train(span), stack.train(span), stack.write_rows()) for _ in range(plan.repeats)]
-            told = [stack.train(span, waits=True)] if device != "cpu" else [ours for _, ours, _ in turns]
-            eval_theirs, eval_ours = reference.evaluate(plan.seconds / 2), stack.evaluate(plan.seconds / 2)
-            length = _limit(config) or eval_ours.env_steps / stack.eval_episodes
+        found = _both_sides(plan, runs, reference, record)
     except (MemoryError, RuntimeError) as error:
         if outcome_of(error) != "out_of_memory":
             raise
-        return TooWide(device=device, batch_size=config.batch_size, width=len(runs))
-    row = median(seconds for *_, seconds in turns) * config.log_points / config.total_timesteps / len(runs)
-    rho = (config.n_evaluations + 1) * config.n_eval_episodes * length / config.total_timesteps
-    theirs, ours = [one.cost for one, _, _ in turns], [one.cost + row for _, one, _ in turns]
+        return TooWide(device=reference.device, batch_size=runs[0].batch_size, width=len(runs))
+    return _compared(runs, reference.device, found, peak)
+
+
+class _Found(NamedTuple):
+    """What was measured of a stack and of the reference.
+
+    Attributes:
+        theirs: a stretch of the reference for each repeat.
+        ours: a stretch of the stack for each of them.
+        rows_s: median seconds that a train row of every run takes.
+        told: the stretches that tell how long each activity takes.
+        eval_theirs: evaluation by the reference.
+        eval_ours: evaluation by the stack.
+        eval_length: L, in env steps.
+    """
+
+    theirs: Sequence[Stretch]
+    ours: Sequence[Stretch]
+    rows_s: float
+    told: Sequence[Stretch]
+    eval_theirs: Stretch
+    eval_ours: Stretch
+    eval_length: float
+
+
+def _both_sides(plan: Plan, runs: Sequence[RunConfig], reference: Reference, record: Record) -> _Found:
+    """Measures one stack and the reference in turn."""
+    device, span = reference.device, plan.seconds / plan.repeats
+    with record(runs) as write, closing(Stacked(runs, write, device, plan.env_workers, plan.modules)) as stack:
+        stack.warm_up()
+        turns = [(reference.train(span), stack.train(span), stack.write_rows()) for _ in range(plan.repeats)]
+        theirs, ours = [one for one, _, _ in turns], [one for _, one, _ in turns]
+        told = [stack.train(span, waits=True)] if device != "cpu" else ours
+        evaluations = reference.evaluate(plan.seconds / 2), stack.evaluate(plan.seconds / 2)
+        length = _limit(runs[0]) or evaluations[1].env_steps / stack.eval_episodes
+    return _Found(theirs, ours, median(seconds for *_, seconds in turns), told, *evaluations, length)
+
+
+def _compared(runs: Sequence[RunConfig], device: str, found: _Found, peak: float) -> Case:
+    """Works out the speeds and ratios of what was measured."""
+    config, told, eval_theirs, eval_ours = runs[0], _sum(found.told), found.eval_theirs, found.eval_ours
+    row = found.rows_s * config.log_points / config.total_timesteps / len(runs)
+    rho = (config.n_evaluations + 1) * config.n_eval_episodes * found.eval_length / config.total_timesteps
+    theirs, ours = [one.cost for one in found.theirs], [one.cost + row for one in found.ours]
     plain, whole = _ratios(theirs, ours), _ratios(theirs, ours, rho * eval_theirs.cost, rho * eval_ours.cost)
-    total, sb3_total = _sum([one for _, one, _ in turns]), _sum([one for one, _, _ in turns])
-    microseconds = {name: 1e6 * spent / _sum(told).env_steps for name, spent in _sum(told).spent.items()}
+    total, sb3_total = _sum(found.ours), _sum(found.theirs)
+    microseconds = {name: 1e6 * spent / told.env_steps for name, spent in told.spent.items()}
     microseconds |= {"logging": microseconds["logging"] + 1e6 * row, "evaluation": 1e6 * eval_ours.cost}
     flop = flop_per_update(config)
     return Case(
@@ -164,12 +200,12 @@ def _case(plan: Plan, runs: Sequence[RunConfig], reference: Reference, peak: flo
         times_sb3_with_evaluation_range=(_short(min(whole)), _short(max(whole))),
         eval_env_steps_per_s=_short(1 / eval_ours.cost),
         sb3_eval_env_steps_per_s=_short(1 / eval_theirs.cost),
-        eval_length=_short(length),
+        eval_length=_short(found.eval_length),
         eval_steps_per_env_step=_short(rho),
         microseconds={name: _short(value) for name, value in microseconds.items()},
         flop_per_update=flop,
         peak_gflops=_short(peak / 1e9),
-        peak_share=_short(flop * _sum(told).updates / _sum(told).spent["update"] / peak),
+        peak_share=_short(flop * told.updates / told.spent["update"] / peak),
         env_steps=total.env_steps,
         updates=total.updates,
         sb3_env_steps=sb3_total.env_steps,

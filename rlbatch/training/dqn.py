@@ -1,13 +1,13 @@
-"""What is one DQN update of many runs? The equations of Mnih et al. 2015 as Stable-Baselines3 has them.
+"""What are the DQN agents of a stack? Their networks, how they explore, and when they learn.
 
-Shapes: R runs (C of them in a slice), B rows of a batch, A actions, O numbers in an observation, P parameters of a run.
+Shapes: R runs (C of them in a slice), E environments of a run, A actions, O numbers in an observation, P parameters of
+a run. What an update computes stands in `dqn_update`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,93 +17,15 @@ from torch import Tensor
 
 from rlbatch.config import RunConfig
 from rlbatch.training.clock import Clock
+from rlbatch.training.dqn_update import Measured, Slice, learn, tags_of
 from rlbatch.training.layout import Layout, fill, initial_rows
 from rlbatch.training.networks import StackedMLP, polyak
 from rlbatch.training.optimizer import Adam, restore_all, state_of
 from rlbatch.training.randomness import Stream, integers, uniforms
-from rlbatch.training.replay import Batch, StackedReplay
-from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
+from rlbatch.training.replay import StackedReplay
+from rlbatch.training.stacking import Actions, batch_mask, batch_rows, column, slices
 from rlbatch.training.state import Arrays, named, of_part
-
-
-def td_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Returns r + γ max_a Q'(s', a), (C, B), with the discount 0 where the episode terminated.
-
-    Args:
-        rewards: (C, B).
-        discounts: (C, B).
-        next_q_values: (C, B, A) of the target network.
-        out: where to write it.
-    """
-    best = torch.amax(next_q_values, 2, out=out)
-    return torch.addcmul(rewards, discounts, best, out=out)
-
-
-def huber_gradient(td_error: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Returns the derivative of the Huber loss by the Q-value, (C, B): the TD error, at most 1 in size."""
-    return torch.clamp(td_error, -1.0, 1.0, out=out)
-
-
-def huber_loss(td_error: Tensor, gradient: Tensor) -> Tensor:
-    """Returns ½d² for |d| < 1 and |d| − ½ beyond, (C, B), from d and its clamped value g as g · (d − ½g)."""
-    return gradient * torch.sub(td_error, gradient, alpha=0.5)
-
-
-def clip_by_norm(gradients: Tensor, limits: Tensor, norms: Tensor) -> None:
-    """Scales each run's gradient to an L2 norm of at most its limit, in place.
-
-    Args:
-        gradients: (C, P).
-        limits: (C,).
-        norms: (C,) is where the norms before are written.
-    """
-    torch.linalg.vector_norm(gradients, dim=1, out=norms)
-    gradients.mul_(limits.div(norms + 1e-6).clamp_(max=1.0).unsqueeze(1))
-
-
-class _Measured(NamedTuple):
-    """What an update measures: of the batch (C, B) each, and the gradient's norm before clipping, (C,)."""
-
-    q_values: Tensor
-    td_error: Tensor
-    grad_norm: Tensor
-
-
-def _tags_of(measured: _Measured, limits: Tensor) -> dict[str, Tensor]:
-    """Returns the tags of some updates, from what they measured and the limits (R,) of the norm."""
-    td_error = measured.td_error
-    return {
-        "update/loss": huber_loss(td_error, huber_gradient(td_error)),
-        "update/td_error": td_error.abs(),
-        "update/q_mean": measured.q_values,
-        "update/grad_norm": measured.grad_norm,
-        "update/clip_fraction": measured.grad_norm > limits,
-    }
-
-
-class _Slice(NamedTuple):
-    """Runs that update together: they agree in Adam's constants, tau and the target's interval.
-
-    `actions` (C, B, 1), `targets` (C, B), `by_q` (C, B) and `by_outputs` (C, B, A) is memory of their updates.
-    """
-
-    runs: slice
-    parameters: Tensor
-    target_parameters: Tensor
-    gradients: Tensor
-    online: StackedMLP
-    target: StackedMLP
-    adam: Adam
-    limits: Tensor
-    batch_sizes: Tensor
-    padding: Tensor | None
-    tau: float
-    clock: Clock
-    measured: Sequence[_Measured]
-    actions: Tensor
-    targets: Tensor
-    by_q: Tensor
-    by_outputs: Tensor
+from rlbatch.training.sums import Sums
 
 
 class Dqn:
@@ -148,7 +70,7 @@ class Dqn:
         self.targets = self.parameters.clone()
         limits, rows = column([config.max_grad_norm or 0.0 for config in configs], self.parameters), batch_rows(configs)
         room = [self.parameters.new_zeros((len(configs), *size)) for size in ((rows,), (rows,), ())]
-        self.sums = Sums(configs, _Measured(*room), partial(_tags_of, limits=limits.squeeze(1)))
+        self.sums = Sums(configs, Measured(*room), partial(tags_of, limits=limits.squeeze(1)))
         self._gradients = torch.zeros_like(self.parameters)
         self._acting = StackedMLP(self._layout, self.parameters, by_unit=True)
         self._slices = [self._slice(configs, runs, limits.squeeze(1)[runs]) for runs in slices(configs, device)]
@@ -203,8 +125,8 @@ class Dqn:
         rates = []
         for part in self._slices:
             own = rows if len(self._slices) == 1 else rows[part.runs]
-            self._learn(part, replay.batch(own, part.runs))
-            rates.append(part.adam.step(progress))
+            batch = replay.batch(own, part.runs)
+            rates.append(learn(part, part.measured[self.sums.place], batch, progress))
         self.sums.count(rates)
 
     def finite(self) -> NDArray[np.bool_]:
@@ -239,12 +161,12 @@ class Dqn:
         online = self._layout.named(self.parameters[run], "q_net.q_net.")
         return online | self._layout.named(self.targets[run], "q_net_target.q_net.")
 
-    def _slice(self, configs: Sequence[RunConfig], runs: slice, limits: Tensor) -> _Slice:
+    def _slice(self, configs: Sequence[RunConfig], runs: slice, limits: Tensor) -> Slice:
         own, mask, rows = configs[runs], batch_mask(configs, str(limits.device)), batch_rows(configs)
         parameters, targets, gradients = (rows[runs] for rows in (self.parameters, self.targets, self._gradients))
         online = StackedMLP(self._layout, parameters, gradients, by_unit=True)
         room = parameters.new_zeros((len(own), rows))
-        return _Slice(
+        return Slice(
             runs=runs,
             parameters=parameters,
             target_parameters=targets,
@@ -263,20 +185,3 @@ class Dqn:
             by_q=room.clone(),
             by_outputs=online.like_outputs(rows),
         )
-
-    def _learn(self, part: _Slice, batch: Batch) -> None:
-        """Writes the clipped gradients of a slice."""
-        measured, actions = part.measured[self.sums.place], part.actions
-        next_q_values = part.target.forward(batch.next_observations)
-        targets = td_target(batch.rewards, batch.discounts, next_q_values, out=part.targets)
-        q_all, tape = part.online.forward_taped(batch.observations)
-        actions.copy_(batch.actions)
-        torch.gather(q_all, 2, actions, out=measured.q_values.unsqueeze(2))
-        torch.sub(measured.q_values, targets, out=measured.td_error)
-        by_q = huber_gradient(measured.td_error, out=part.by_q)
-        if part.padding is not None:
-            by_q.masked_fill_(part.padding, 0.0)
-        by_q.div_(part.batch_sizes)
-        by_outputs = part.by_outputs.zero_().scatter_(2, actions, by_q.unsqueeze(2))
-        part.online.backward(tape, by_outputs)
-        clip_by_norm(part.gradients, part.limits, measured.grad_norm)

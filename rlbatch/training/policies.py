@@ -19,12 +19,12 @@ from stable_baselines3 import DQN, SAC
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.results import RunFolder
+from rlbatch.training.agents import make_agents
 from rlbatch.training.devices import available
 from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.evaluation import Evaluation, Evaluator
 from rlbatch.training.instances import Instances
 from rlbatch.training.sb3 import build_model
-from rlbatch.training.stack import make_agents
 from rlbatch.training.stack_evaluation import StackEvaluator
 
 

@@ -1,7 +1,8 @@
-"""What is one SAC update of many runs? The equations of Haarnoja et al. 2018b, as Stable-Baselines3 has them.
+"""What are the SAC agents of a stack? Their networks, how they explore, and when they learn.
 
-Shapes: R runs (C of them in a slice), B rows of a batch, A numbers in an action, O in an observation, P parameters. The
-two critics of a run are two members side by side: their tensors are (C, 2, ...), or (2C, ...) inside the network.
+Shapes: R runs (C of them in a slice), E environments of a run, A numbers in an action, O in an observation, P
+parameters. The two critics of a run are two members side by side: their tensors are (C, 2, ...), or (2C, ...) inside
+the network. What an update computes stands in `sac_update`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,89 +20,16 @@ from torch import Tensor
 from rlbatch.config import RunConfig
 from rlbatch.training.clock import Clock
 from rlbatch.training.layout import Layout, fill, initial_rows
-from rlbatch.training.networks import StackedMLP, Tape, polyak
+from rlbatch.training.networks import StackedMLP, polyak
 from rlbatch.training.optimizer import Adam, restore_all, state_of
 from rlbatch.training.padding import padded
 from rlbatch.training.randomness import Stream, Words, normals, uniforms
-from rlbatch.training.replay import Batch, StackedReplay
-from rlbatch.training.squashed import Squashed, squash, squash_gradient
-from rlbatch.training.stacking import Actions, Sums, batch_mask, batch_rows, column, slices
+from rlbatch.training.replay import StackedReplay
+from rlbatch.training.sac_update import Measured, Slice, learn, tags_of
+from rlbatch.training.squashed import squash
+from rlbatch.training.stacking import Actions, batch_mask, batch_rows, column, slices
 from rlbatch.training.state import Arrays, named, of_part
-
-
-def soft_target(rewards: Tensor, discounts: Tensor, next_q_values: Tensor, entropy_bonus: Tensor) -> Tensor:
-    """Returns r + γ (min_j Q'_j(s', a') − α log π(a' | s')), (C, B).
-
-    Args:
-        rewards: (C, B).
-        discounts: (C, B), 0 where the episode terminated.
-        next_q_values: (C, 2, B) of the target critics.
-        entropy_bonus: (C, B), α log π.
-    """
-    return torch.addcmul(rewards, discounts, next_q_values.amin(dim=1) - entropy_bonus)
-
-
-class _Measured(NamedTuple):
-    """What an update measures: of both critics (C, 2, B), of the actor's actions (C, B), and numbers (C,).
-
-    Attributes:
-        q_values: of the batch's own actions.
-        td_error: theirs.
-        least_q: the smaller Q-value of the actor's actions.
-        log_prob: of these actions.
-        ent_coef: α.
-        ent_coef_loss: of log α.
-        grad_norm: of the critics.
-        actor_grad_norm: of the actor.
-    """
-
-    q_values: Tensor
-    td_error: Tensor
-    least_q: Tensor
-    log_prob: Tensor
-    ent_coef: Tensor
-    ent_coef_loss: Tensor
-    grad_norm: Tensor
-    actor_grad_norm: Tensor
-
-
-def _tags_of(measured: _Measured, *, learns_entropy: bool) -> dict[str, Tensor]:
-    """Returns the tags of some updates, from what they measured."""
-    ent_coef = measured.ent_coef
-    tags = {
-        "update/critic_loss": measured.td_error.square().sum(dim=2).mul_(0.5),
-        "update/td_error": measured.td_error.abs().mean(dim=2),
-        "update/q_mean": measured.q_values.mean(dim=2),
-        "update/actor_loss": ent_coef.unsqueeze(2) * measured.log_prob - measured.least_q,
-        "update/ent_coef": ent_coef,
-        "update/grad_norm": measured.grad_norm,
-        "update/actor_grad_norm": measured.actor_grad_norm,
-    }
-    return tags | ({"update/ent_coef_loss": measured.ent_coef_loss} if learns_entropy else {})
-
-
-class _Slice(NamedTuple):
-    """Runs that update together: they agree in Adam's constants, tau and the target's interval."""
-
-    runs: slice
-    actor: StackedMLP
-    critics: StackedMLP
-    target_critics: StackedMLP
-    actor_adam: Adam
-    critic_adam: Adam
-    entropy_adam: Adam
-    actor_gradients: Tensor
-    critic_parameters: Tensor
-    critic_gradients: Tensor
-    critic_targets: Tensor
-    ent_coef: Tensor
-    entropy_gradients: Tensor
-    target_entropy: Tensor
-    batch_sizes: Tensor
-    mask: Tensor | None
-    tau: float
-    target_update_interval: int
-    measured: Sequence[_Measured]
+from rlbatch.training.sums import Sums
 
 
 class Sac:
@@ -202,7 +129,8 @@ class Sac:
         rates = []
         for part in self._slices:
             batch = replay.batch(rows[part.runs], part.runs)
-            rates.append(self._learn(part, batch, noise[part.runs], next_noise[part.runs], progress))
+            measured = part.measured[self.sums.place]
+            rates.append(learn(part, measured, batch, noise[part.runs], next_noise[part.runs], progress))
             # the count restarts with every training phase, so an interval never shows at one update per phase
             if update % self._updates_per_phase % part.target_update_interval == 0:
                 polyak(part.critic_targets, part.critic_parameters, part.tau)
@@ -293,19 +221,19 @@ class Sac:
         self._noise = Stream(seeds, "actor noise", per_update, noise)
         self._next_noise = Stream(seeds, "target noise", per_update, noise)
 
-    def _make_sums(self, configs: Sequence[RunConfig]) -> Sums[_Measured]:
+    def _make_sums(self, configs: Sequence[RunConfig]) -> Sums[Measured]:
         runs, rows = len(configs), batch_rows(configs)
         sizes = [(runs, 2, rows)] * 2 + [(runs, rows)] * 2 + [(runs,)] * 4
-        room = _Measured(*(self.actor.new_zeros(size) for size in sizes))
-        return Sums(configs, room, partial(_tags_of, learns_entropy=self._learns_entropy))
+        room = Measured(*(self.actor.new_zeros(size) for size in sizes))
+        return Sums(configs, room, partial(tags_of, learns_entropy=self._learns_entropy))
 
-    def _slice(self, configs: Sequence[RunConfig], runs: slice, device: str) -> _Slice:
+    def _slice(self, configs: Sequence[RunConfig], runs: slice, device: str) -> Slice:
         own, mask = configs[runs], batch_mask(configs, device)
         actor, critics, targets, entropy = (
             rows[runs] for rows in (self.actor, self.critics, self.targets, self._entropy_rows)
         )
         actor_gradients, critic_gradients, entropy_gradients = (rows[runs] for rows in self._gradients)
-        return _Slice(
+        return Slice(
             runs=runs,
             actor=StackedMLP(self._actor_layout, actor, actor_gradients),
             critics=StackedMLP(
@@ -320,6 +248,7 @@ class Sac:
             critic_gradients=critic_gradients,
             critic_targets=targets,
             ent_coef=entropy[:, :1] if self._fixed_ent_coef is None else self._fixed_ent_coef[runs],
+            learns_entropy=self._learns_entropy,
             entropy_gradients=entropy_gradients[:, :1],
             target_entropy=column([_target_entropy(config, self.action_size) for config in own], actor),
             batch_sizes=column([config.batch_size for config in own], actor),
@@ -328,84 +257,6 @@ class Sac:
             target_update_interval=own[0].target_update_interval,
             measured=self.sums.room(runs),
         )
-
-    def _learn(self, part: _Slice, batch: Batch, noise: Tensor, next_noise: Tensor, progress: float) -> float:
-        """Takes the optimiser steps of one update, in Stable-Baselines3's order; returns the learning rate."""
-        measured = part.measured[self.sums.place]
-        outputs, tape = part.actor.forward_taped(batch.observations)
-        drawn = squash(outputs, noise)
-        measured.log_prob.copy_(drawn.log_prob)
-        ent_coef = part.ent_coef if self._fixed_ent_coef is not None else part.ent_coef.exp()
-        measured.ent_coef.copy_(ent_coef.squeeze(1))
-        if self._learns_entropy:
-            self._learn_entropy(part, measured, progress)
-        rate = self._learn_critics(part, measured, batch, next_noise, ent_coef, progress)
-        self._learn_actor(part, measured, batch.observations, drawn, tape, ent_coef, progress)
-        return rate
-
-    def _learn_entropy(self, part: _Slice, measured: _Measured, progress: float) -> None:
-        """Steps the entropy coefficient: the loss is −log α · mean(log π + target entropy)."""
-        error = _chosen(part, measured.log_prob).sum(dim=1, keepdim=True) / part.batch_sizes + part.target_entropy
-        measured.ent_coef_loss.copy_(-(part.ent_coef * error).squeeze(1))
-        part.entropy_gradients.copy_(-error)
-        part.entropy_adam.step(progress)
-
-    def _learn_critics(
-        self, part: _Slice, measured: _Measured, batch: Batch, next_noise: Tensor, ent_coef: Tensor, progress: float
-    ) -> float:
-        """Steps the critics: the loss is ½ Σ_j mean (Q_j − y)²."""
-        following = squash(part.actor.forward(batch.next_observations), next_noise)
-        next_q_values = _two(part.target_critics.forward(_pairs(batch.next_observations, following.actions)))
-        targets = soft_target(batch.rewards, batch.discounts, next_q_values, ent_coef * following.log_prob)
-        q_flat, tape = part.critics.forward_taped(_pairs(batch.observations, batch.actions))
-        measured.q_values.copy_(_two(q_flat))
-        torch.sub(measured.q_values, targets.unsqueeze(1), out=measured.td_error)
-        gradient = _chosen(part, measured.td_error) / part.batch_sizes.unsqueeze(1)
-        part.critics.backward(tape, gradient.view(q_flat.shape))
-        torch.linalg.vector_norm(part.critic_gradients.flatten(1), dim=1, out=measured.grad_norm)
-        return part.critic_adam.step(progress)
-
-    def _learn_actor(
-        self,
-        part: _Slice,
-        measured: _Measured,
-        observations: Tensor,
-        drawn: Squashed,
-        tape: Tape,
-        ent_coef: Tensor,
-        progress: float,
-    ) -> None:
-        """Steps the actor: the loss is mean(α log π − min_j Q_j), through the critics just updated."""
-        q_flat, critic_tape = part.critics.forward_taped(_pairs(observations, drawn.actions))
-        q_values = _two(q_flat)
-        torch.amin(q_values, 1, out=measured.least_q)
-        first_is_less = q_values[:, 0] <= q_values[:, 1]
-        weight = _chosen(part, (1.0 / part.batch_sizes).expand_as(drawn.log_prob))
-        by_q = torch.stack((torch.where(first_is_less, -weight, 0.0), torch.where(first_is_less, 0.0, -weight)), dim=1)
-        by_pair = part.critics.backward(critic_tape, by_q.view(q_flat.shape), to_input=True, to_parameters=False)
-        by_both = by_pair.view(-1, 2, *by_pair.shape[1:])[..., -self.action_size :]
-        by_outputs = squash_gradient(drawn, by_both[:, 0] + by_both[:, 1], ent_coef * weight)
-        part.actor.backward(tape, by_outputs)
-        torch.linalg.vector_norm(part.actor_gradients, dim=1, out=measured.actor_grad_norm)
-        part.actor_adam.step(progress)
-
-
-def _pairs(observations: Tensor, actions: Tensor) -> Tensor:
-    """Returns the inputs of both critics: (C, B, O) and (C, B, A) to (2C, B, O + A)."""
-    joined = torch.cat((observations, actions), dim=2)
-    return joined.unsqueeze(1).expand(-1, 2, -1, -1).flatten(0, 1)
-
-
-def _two(q_flat: Tensor) -> Tensor:
-    """Returns the critics' outputs (2C, B, 1) as (C, 2, B)."""
-    return q_flat.squeeze(2).view(-1, 2, q_flat.shape[1])
-
-
-def _chosen(part: _Slice, values: Tensor) -> Tensor:
-    """Returns values (C, B) or (C, 2, B) with 0 in the rows that only pad the batch."""
-    if part.mask is None:
-        return values
-    return torch.where(part.mask if values.dim() == 2 else part.mask.unsqueeze(1), values, 0.0)
 
 
 def _first_ent_coef(config: RunConfig) -> tuple[bool, float]:

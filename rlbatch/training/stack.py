@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 from rlbatch.config import RunConfig
 from rlbatch.environments import describe
 from rlbatch.rows import Emit, grid_points
+from rlbatch.training.agents import make_agents
 from rlbatch.training.clock import Clock
-from rlbatch.training.dqn import Dqn
-from rlbatch.training.endings import evidence_of, outcome_of, reason_of
 from rlbatch.training.env_workers import EnvWorkers
 from rlbatch.training.envs import EnvironmentFailure, resets_exactly
 from rlbatch.training.episodes import Episodes
 from rlbatch.training.frame_replay import make_replay
 from rlbatch.training.instances import Instances
 from rlbatch.training.padding import padded_rows
+from rlbatch.training.replay import StackedReplay
 from rlbatch.training.replay_draws import ReplayDraws
-from rlbatch.training.sac import Sac
+from rlbatch.training.stack_endings import Position, StackEndings
 from rlbatch.training.stack_evaluation import MakeInstances, StackEvaluator
 from rlbatch.training.stack_rows import StackRows
 from rlbatch.training.stacking import Actions
@@ -40,15 +40,6 @@ from rlbatch.training.state import Segment, State, named, of_part, select
 
 _LOOK_EVERY = 10
 """Vector steps between looks for values that are not finite: not those of the rows, whose number changes no outcome."""
-
-
-def make_agents(configs: Sequence[RunConfig], device: str) -> Dqn | Sac:
-    """Returns the agents of a stack, as they are before training."""
-    environment = describe(configs[0].env_id, configs[0].env_kwargs)
-    size, actions = spaces.flatdim(environment.observation_space), environment.action_space
-    if isinstance(actions, spaces.Discrete):
-        return Dqn(configs, size, actions, device=device)
-    return Sac(configs, size, cast("spaces.Box", actions), device=device)
 
 
 class Stack:
@@ -83,23 +74,14 @@ class Stack:
         size = spaces.flatdim(describe(first.env_id, first.env_kwargs).observation_space)
         self._configs, self._emit, self._device, self._alive = configs, emit, device, alive
         self._shape = (runs, first.n_envs)
-        self.live = list(range(runs))
         self.clock = Clock(first)
         self.spent: defaultdict[str, float] = defaultdict(float)
         self._rows = StackRows(configs, resume_exact=_resets_exactly(first), device=device)
-        self._taken, self._updates = 0, 0
-        self._bad: dict[str, NDArray[np.bool_]] = {}
         self.agents = make_agents(configs, device)
-        self._replay = make_replay(size)(
-            runs,
-            first.n_envs,
-            self.clock.positions,
-            size,
-            self.agents.action_size,
-            [config.gamma for config in configs],
-            n_steps=first.n_steps,
-            device=device,
-        )
+        self._at = Position()
+        self._endings = StackEndings(configs, self.agents, self._rows, emit, self._at)
+        self.live = self._endings.live
+        self._replay = _replay_of(configs, self.clock.positions, size, self.agents.action_size, device)
         self._draws = ReplayDraws(configs, device)
         self._seen = np.zeros((runs, padded_rows(first.n_envs, first.activation_fn), size), np.float32)
         self._seen_rows = torch.from_numpy(self._seen)
@@ -117,7 +99,7 @@ class Stack:
     @property
     def step(self) -> int:
         """Vector steps that were taken."""
-        return self._taken // self._shape[1]
+        return self._at.env_steps // self._shape[1]
 
     @functools.cached_property
     def _run_ids(self) -> tuple[str, ...]:
@@ -126,25 +108,24 @@ class Stack:
     @property
     def timesteps(self) -> int:
         """Env steps that each run has taken, of its budget."""
-        return min(self._taken, self._configs[0].total_timesteps)
+        return min(self._at.env_steps, self._configs[0].total_timesteps)
 
     def begin(self) -> None:
         """Starts the first episodes and evaluates the agents before training."""
         everywhere = range(len(self._envs.rewards))
         for index in everywhere:
             self._episodes.renew(index)
-        self._end_failed()
+        self._endings.fail(self._envs.failures)
         self._envs.reset(self._instances())
-        self._end_failed()
+        self._endings.fail(self._envs.failures)
         for index in everywhere:
             self._episodes.renew(index)
         self.evaluate(0)
 
     def state(self) -> State:
         """Returns the state of the live runs between two vector steps, without their replays."""
-        arrays = {f"bad/{where}": which for where, which in self._bad.items()}
-        arrays |= named("agents", self.agents.state()) | named("rows", self._rows.state())
-        arrays |= named("episodes", self._episodes.state(self._instances()))
+        arrays = named("agents", self.agents.state()) | named("rows", self._rows.state())
+        arrays |= named("bad", self._endings.state()) | named("episodes", self._episodes.state(self._instances()))
         return select(State(self._run_ids, self.step, arrays), [self._run_ids[run] for run in self.live])
 
     @property
@@ -168,11 +149,11 @@ class Stack:
             The ids of runs with an environment that could not be brought back and began a new episode.
         """
         state, envs = select(state, self._run_ids), self._shape[1]
-        self._taken, self._updates = state.step * envs, self.clock.updates_done(state.step)
-        self._evaluations = 1 + sum(point <= self._taken for point in self._eval_points)
-        self._train_points = [point for point in self._train_points if point > self._taken]
-        self._eval_points = [point for point in self._eval_points if point > self._taken]
-        self._bad = of_part("bad", state.arrays)
+        self._at.env_steps, self._at.updates = state.step * envs, self.clock.updates_done(state.step)
+        self._evaluations = 1 + sum(point <= self._at.env_steps for point in self._eval_points)
+        self._train_points = [point for point in self._train_points if point > self._at.env_steps]
+        self._eval_points = [point for point in self._eval_points if point > self._at.env_steps]
+        self._endings.restore(of_part("bad", state.arrays))
         self.agents.restore(of_part("agents", state.arrays))
         self._rows.restore(of_part("rows", state.arrays))
         for segment in replays:
@@ -182,7 +163,7 @@ class Stack:
         lost = self._episodes.restore(
             episodes, returns, lambda ago: self._replay.seen(self.step - ago), exact=exact, alive=self._alive
         )
-        self._end_failed()
+        self._endings.fail(self._envs.failures)
         self._rows.lose(lost)
         self._replay.cut(lost)
         return [self._run_ids[run] for run in np.flatnonzero(lost.any(axis=1))]
@@ -194,49 +175,49 @@ class Stack:
         observations[...] = self._envs.observations.reshape(observations.shape)
         actions = self.agents.act(self._seen_rows.to(self._device), step)
         if actions.finite is not None and not actions.finite.all():
-            self._end_diverged(~actions.finite, self.agents.output)
+            self._endings.diverge(~actions.finite, self.agents.output)
         self._lap("act")
         taken, which = actions.taken.reshape(-1, *actions.taken.shape[2:]), self._instances()
         self._episodes.note(taken, which)
         self._envs.step(taken, which)
         self._lap("environment")
         if self._envs.failures:
-            self._end_failed()
+            self._endings.fail(self._envs.failures)
         self._store(observations, actions)
-        self._taken = step * self._shape[1]
+        self._at.env_steps = step * self._shape[1]
         self._lap("store")
         self.agents.after_step(step)
         due = self.clock.updates_after(step)
         for update in range(self.clock.updates_done(step) - due, self.clock.updates_done(step)):
             drawn = self._draws.at(update)
             self.agents.update(self._replay, drawn.rows, update, self.clock.progress(step))
-            self._updates = update + 1
+            self._at.updates = update + 1
             self._rows.note_batch(drawn.age, drawn.unique_fraction)
         if step % _LOOK_EVERY == 0 or step == self.clock.vector_steps:
-            self._look_for_nonfinite()
+            self._endings.look_for_nonfinite()
         self._lap("update")
 
     def report(self, step: int) -> None:
         """Emits the rows whose grid points lie at or below the env steps taken, and evaluates where it is due."""
         self._rows.note_exploration(self.agents.exploration_rates(step))
-        while self._train_points and self._train_points[0] <= self._taken:
+        while self._train_points and self._train_points[0] <= self._at.env_steps:
             self.emit_train(self._train_points.pop(0))
         self._lap("logging")
-        while self._eval_points and self._eval_points[0] <= self._taken:
+        while self._eval_points and self._eval_points[0] <= self._at.env_steps:
             self.evaluate(self._eval_points.pop(0))
 
     def emit_train(self, point: int) -> None:
         """Emits the train rows of one grid point; a run that is about to end as diverged gets none."""
         means = self.agents.sums.take()
-        self._note_nonfinite(means)
-        values = self._rows.train_values(means, self._taken, self._updates)
+        self._endings.note(means)
+        values = self._rows.train_values(means, self._at.env_steps, self._at.updates)
         for run in self.live:
-            if not any(bad[run] for bad in self._bad.values()):
-                self._emit(run, self._rows.row(run, "train", point, self._updates, values[run]))
+            if not self._endings.is_noted(run):
+                self._emit(run, self._rows.row(run, "train", point, self._at.updates, values[run]))
 
     def evaluate(self, point: int) -> None:
         """Evaluates every run and emits the rows of one grid point."""
-        self._end_diverged(~self.agents.finite(), "parameters")
+        self._endings.diverge_by_parameters()
         started = time.perf_counter()
         results = self._evaluator(self._evaluations, self._act_greedily, self.live)
         self._evaluations += 1
@@ -245,20 +226,18 @@ class Stack:
         self.spent["evaluation"] += spent
         for run, found in results.items():
             if isinstance(found, EnvironmentFailure):
-                self._end_failure(run, found)
+                self._endings.fail_one(run, found)
             else:
-                self._emit(run, self._rows.row(run, "eval", point, self._updates, found.values(), found))
+                self._emit(run, self._rows.row(run, "eval", point, self._at.updates, found.values(), found))
         self._mark = time.perf_counter()
 
     def finish(self) -> None:
         """Ends the runs that came through."""
-        for run in list(self.live):
-            self._end(run, "ok", policy=self.agents.weights(run))
+        self._endings.finish()
 
     def fail_all(self, error: Exception) -> None:
         """Ends every run that is left with an error that is not one run's own."""
-        for run in list(self.live):
-            self._end(run, outcome_of(error), reason_of(error), evidence=evidence_of(error))
+        self._endings.fail_all(error)
 
     def close(self) -> None:
         """Closes all environments."""
@@ -290,54 +269,8 @@ class Stack:
             for index in np.flatnonzero(over):
                 self._episodes.renew(int(index))
 
-    def _note_nonfinite(self, means: Mapping[str, NDArray[np.float64]]) -> None:
-        """Remembers the runs whose measurements, (R,) by tag, are not finite."""
-        for tag, where in _WATCHED.items():
-            if tag in means and not np.isfinite(means[tag]).all():
-                self._bad[where] = self._bad.get(where, False) | ~np.isfinite(means[tag])
-
-    def _look_for_nonfinite(self) -> None:
-        """Ends the runs whose measurements since the last look, or whose parameters, are not finite."""
-        self._note_nonfinite(self.agents.sums.peek(_WATCHED))
-        for where, which in self._bad.items():
-            self._end_diverged(which, where)
-        self._bad = {}
-        self._end_diverged(~self.agents.finite(), "parameters")
-
     def _act_greedily(self, observations: NDArray[np.float32]) -> NDArray[Any]:
         return self.agents.act_greedily(torch.from_numpy(observations).to(self._device))
-
-    def _end_failed(self) -> None:
-        """Ends the runs with an environment that failed."""
-        for index, failure in self._envs.failures.items():
-            if index // self._shape[1] in self.live:
-                self._end_failure(index // self._shape[1], failure)
-
-    def _end_failure(self, run: int, failure: EnvironmentFailure) -> None:
-        """Ends a run whose environment failed; after its weights went bad that is a divergence."""
-        where = None
-        if not self.agents.finite()[run]:
-            where = "parameters"
-        elif failure.nonfinite:
-            where = failure.where
-        diverged = where == "parameters"
-        self._end(
-            run,
-            "diverged" if diverged else "env_error",
-            _not_finite(where, self._taken) if diverged else reason_of(failure),
-            where=where,
-            evidence=evidence_of(failure),
-        )
-
-    def _end_diverged(self, which: NDArray[np.bool_], where: str) -> None:
-        """Ends the given runs, (R,) bool, as diverged."""
-        for run in [run for run in self.live if which[run]]:
-            self._end(run, "diverged", _not_finite(where, self._taken), where=where)
-
-    def _end(self, run: int, outcome: str, reason: str = "", *, where: str | None = None, **known: Any) -> None:
-        nonfinite = None if where is None else {"timesteps": self._taken, "where": where}
-        self.live.remove(run)
-        self._emit(run, self._rows.ending(run, outcome, reason, self._taken, self._updates, nonfinite, **known))
 
     def _lap(self, activity: str) -> None:
         now = time.perf_counter()
@@ -345,14 +278,13 @@ class Stack:
         self._mark = now
 
 
-_WATCHED = {
-    "update/q_mean": "q",
-    "update/loss": "loss",
-    "update/critic_loss": "loss",
-    "update/actor_loss": "loss",
-    "update/ent_coef_loss": "loss",
-}
-"""Tag -> what is said not to be finite where its mean is not."""
+def _replay_of(
+    configs: Sequence[RunConfig], positions: int, observation_size: int, action_size: int, device: str
+) -> StackedReplay:
+    """Returns a replay for transitions of these sizes, with room for so many vector steps."""
+    gammas, first = [config.gamma for config in configs], configs[0]
+    make = partial(make_replay(observation_size), n_steps=first.n_steps, device=device)
+    return make(len(configs), first.n_envs, positions, observation_size, action_size, gammas)
 
 
 def _resets_exactly(config: RunConfig) -> bool:
@@ -361,7 +293,3 @@ def _resets_exactly(config: RunConfig) -> bool:
         return resets_exactly(config)
     except EnvironmentFailure:
         return False
-
-
-def _not_finite(where: str | None, timesteps: int) -> str:
-    return f"{where} not finite at env step {timesteps}"

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from rlbatch.analysis.collect import LABELS, Run, grid
 from rlbatch.config import RunConfig
 from rlbatch.designs import count_updates
-from rlbatch.experiment import Declared, Experiment
+from rlbatch.experiment import Experiment
+from rlbatch.plans import Declared
 from rlbatch.recorder import Recorder
 from rlbatch.results import run_path
 from rlbatch.rows import Ending, Row
@@ -56,15 +57,20 @@ def write(
     outcome: str | None = "ok",
     reason: str = "",
     threshold: float | None = None,
+    tags: Mapping[str, float | None] | None = None,
 ) -> Path:
-    """Writes the folder of a run; without an outcome, one that is not finished. Returns it."""
+    """Writes the folder of a run, with train rows that all have these tags; returns it.
+
+    Without an outcome it is not finished.
+    """
     folder = Experiment(root).run(own)
     record = Recorder(folder, own, threshold, device="cpu", stack_width=3)
     updates = 0
     for point, mean in zip(grid(own), means, strict=False):
         updates = count_updates(own, point)
         counts = (point, updates, updates * own.batch_size, point / 100)
-        record.emit(Row("train", *counts, {"cost/process_memory_mb": 300.0 + own.seed, "cost/gpu_memory_mb": None}))
+        cost = {"cost/process_memory_mb": 300.0 + own.seed, "cost/gpu_memory_mb": None}
+        record.emit(Row("train", *counts, cost | dict(tags or {})))
         returns = [float(mean)] * own.n_eval_episodes
         record.emit(Row("eval", *counts, {"eval/return_mean": float(mean)}, returns, [1] * len(returns)))
     if outcome is None:

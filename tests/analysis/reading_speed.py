@@ -24,7 +24,8 @@ import numpy as np
 from rlbatch.analysis import collect as collecting
 from rlbatch.analysis import comparison
 from rlbatch.config import RunConfig, as_dict
-from rlbatch.experiment import Declared, Experiment
+from rlbatch.experiment import Experiment
+from rlbatch.plans import Declared
 from rlbatch.recorder import Recorder
 from rlbatch.results import RunFolder, write_bytes, write_json
 from rlbatch.rows import EVAL_TAGS, TRAIN_TAGS, Ending, Row, grid_points

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from analysis.folders import config, plan, write
 
+from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.caveats import caveats
+from rlbatch.analysis.collect import LABELS
 from rlbatch.analysis.comparison import compare
-from rlbatch.analysis.figures import figures_of
 from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plain import plain, plain_recommendations
 from rlbatch.analysis.recommend import overall, recommend
@@ -26,7 +28,13 @@ LEVELS = {16: BAD, 64: GOOD, 128: GOOD - 1}
 
 
 def fill(
-    root: Path, levels: Mapping[int, float], *, seeds: int = 12, noise: float = 15.0, **settings: Any
+    root: Path,
+    levels: Mapping[int, float],
+    *,
+    seeds: int = 12,
+    noise: float = 15.0,
+    tags: Mapping[str, float | None] | None = None,
+    **settings: Any,
 ) -> list[Any]:
     """Writes runs whose evaluations rise to a level per batch size; returns their configs."""
     rng = np.random.default_rng(3)
@@ -35,7 +43,7 @@ def fill(
         for seed in range(seeds):
             own = config(batch_size=batch, seed=seed, **settings)
             top = level + rng.normal(0, noise)
-            write(root, own, np.minimum([10.0, top / 2, top, top, top], 500.0).tolist())
+            write(root, own, np.minimum([10.0, top / 2, top, top, top], 500.0).tolist(), tags=tags)
             configs.append(own)
     return configs
 
@@ -66,7 +74,22 @@ def test_batch_sizes_are_called_worse_and_equivalent_as_they_were_made(known: An
     assert verdicts.reference == 64
     assert verdicts.trend is not None
     assert verdicts.trend.interval().low > 0
-    assert "tuned at batch 64" in way.words
+    assert way.words == "at learning rate 0.0001 (set by hand, tuned at no batch size)"
+
+
+def test_what_is_compared_counts_as_declared_only_if_the_file_says_so(known: Answer, tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS, seeds=3)
+    for analysis, declared in (
+        ({}, False),
+        ({"reference": {"batch_size": 64}}, False),  # written down by the grid where a file names none
+        ({"metric": "auc"}, True),
+        ({"score": "auc"}, True),
+        ({"metric": "steps_to_threshold"}, False),  # the area is compared instead
+    ):
+        plan(tmp_path, configs, **analysis)
+        assert answer(compare([tmp_path])).declared == declared, analysis
+    assert answer(known.comparison, delta=0.1).declared
+    assert not answer(known.comparison, delta=0.2).declared
 
 
 def test_means_are_those_of_the_runs_on_the_environments_scale(known: Answer) -> None:
@@ -81,19 +104,71 @@ def test_means_are_those_of_the_runs_on_the_environments_scale(known: Answer) ->
     assert mean.seeds == 12
 
 
-def test_a_lower_is_better_metric_turns_around(known: Answer) -> None:
-    found = answer(known.comparison, metric="drawdown_max")
-    assert not found.declared
-    (part,) = found.parts
-    (way,) = part.ways
-    assert all((scores <= 0.2).all() for scores in way.samples.values())
-
-
-def test_a_metric_that_is_none_or_no_number_per_run_is_named(known: Answer) -> None:
-    with pytest.raises(InputError, match="metric: 'fnal' is not one number per run; did you mean final"):
-        answer(known.comparison, metric="fnal")
-    with pytest.raises(InputError, match="not one number per run"):
+@pytest.mark.parametrize(("asked", "hint"), [("fnal", "did you mean final"), ("drawdown_max", "auc, final")])
+def test_what_is_no_score_is_refused(asked: str, hint: str, known: Answer) -> None:
+    with pytest.raises(InputError, match=f"--metric: {asked} is no score of a run.*{hint}"):
+        answer(known.comparison, metric=asked)
+    with pytest.raises(InputError, match="no score of a run"):
         answer(known.comparison, metric="steps_to_threshold")
+
+
+def test_a_declared_metric_that_is_no_score_is_replaced_and_told(tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, LEVELS, seeds=5), metric="drawdown_max")
+    assert found.metric == "auc"
+    assert "drawdown_max was declared, which is no score of a run: this is auc" in caveats(found)
+
+
+def test_batch_size_and_learning_rate_that_vary_together_have_no_verdict(tmp_path: Path) -> None:
+    configs = [*fill(tmp_path, {16: BAD}, learning_rate=1e-4), *fill(tmp_path, {64: GOOD}, learning_rate=1e-3)]
+    found = answered(tmp_path, configs)
+    (part,) = found.parts
+    verdicts = part.verdicts["at its rate"]
+    assert (verdicts.standings, verdicts.against, verdicts.trend) == ({}, {}, None)
+    assert verdicts.means[64].value > verdicts.means[16].value
+    (said,) = recommend(found)
+    assert "learning rate and batch size vary together" in said.sentences[0]
+
+
+def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
+    configs = [
+        *fill(tmp_path, {32: GOOD}, seeds=1, learning_rate=1e-3),
+        *fill(tmp_path, {32: GOOD}, seeds=1, learning_rate=3e-3),
+        *fill(tmp_path, {64: GOOD}, seeds=1, learning_rate=1e-4),
+    ]
+    found = answered(tmp_path, configs)
+    assert found.parts == ()
+    said = "\n".join(caveats(found))
+    assert "CartPole-v1: one way less to compare: no learning rate is shared by all batch sizes" in said
+    assert "has other rates than" in said
+
+
+def test_the_design_is_that_of_the_slice_and_not_of_an_arm_that_two_share(tmp_path: Path) -> None:
+    shared = [config(batch_size=64, seed=seed) for seed in range(5)]
+    more = [
+        config(batch_size=128, seed=seed, match=match, train_freq=freq)
+        for seed in range(5)
+        for match, freq in (("updates", 1), ("samples", 2))
+    ]
+    for own in (*shared, *more):
+        write(tmp_path, own, [10.0, 20.0 + own.seed, 30.0, 40.0, 50.0])
+    labels = {own.run_id: [{**{name: getattr(own, name) for name in LABELS}, "match": "samples"}] for own in shared}
+    plan(tmp_path, [*shared, *more], also=labels)
+    told = {part.env_id + str(n): part.sentences[-1] for n, part in enumerate(recommend(answer(compare([tmp_path]))))}
+    assert len(told) == 2
+    assert sorted("match samples" in one for one in told.values()) == [False, True]
+    assert sorted("match updates" in one for one in told.values()) == [False, True]
+
+
+def test_the_arguments_of_an_environment_are_part_of_its_name(tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS, seeds=5)
+    configs += fill(tmp_path, LEVELS, seeds=5, env_kwargs={"sutton_barto_reward": True})
+    found = answered(tmp_path, configs)
+    names = [part.name for part in found.parts]
+    assert names == ["CartPole-v1", 'CartPole-v1 {"sutton_barto_reward": true}']
+    titles = [table.title for table in tables_of(found)]
+    assert len(set(titles)) == len(titles)
+    files = [figure.name for figure in figures_of(found)]
+    assert len(set(files)) == len(files)
 
 
 def test_with_learning_rates_there_are_three_ways(tmp_path: Path) -> None:
@@ -124,7 +199,7 @@ def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) ->
     configs += fill(tmp_path, {16: -480.0, 64: -100.0, 128: -95.0}, noise=5.0, env_id="Acrobot-v1")
     found = answered(tmp_path, configs)
     (both,) = found.together
-    assert set(both.env_ids) == {"CartPole-v1", "Acrobot-v1"}
+    assert set(both.names) == {"CartPole-v1", "Acrobot-v1"}
     assert both.verdicts.equivalent == [64, 128]
     assert both.verdicts.standings[16].verdict == "worse"
     assert both.improvement[16].estimate == 0
@@ -132,14 +207,15 @@ def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) ->
     assert both.slopes.these.value > 0
     said = overall(found)
     assert said[0] == (
-        "Over 2 environments together, at its rate: batch 64 and 128 are as good as the best, within 10% of the range."
+        "Over 2 environments together, at learning rate 0.0001 (set by hand, tuned at no batch size): batch 64 and 128 "
+        "are as good as the best, within 10% of the range."
     )
     parts = {part.scored.task.env_id: part for part in found.parts}
     (cheap,) = [sentence for sentence in said if "cheapest: batch 64" in sentence]
     samples = sum(part.ways[0].arms[64].curves.samples[-1] for part in parts.values())
     assert f"{samples:,.4g} samples drawn" in cheap
     assert any("steadiest" in sentence for sentence in said)
-    assert any("of the budget to the mark" in sentence for sentence in said)
+    assert not any("to the mark" in sentence for sentence in said)  # on CartPole hardly any run reaches it
 
 
 def test_environments_are_joined_with_the_errors_of_chosen_rates(tmp_path: Path) -> None:
@@ -156,8 +232,10 @@ def test_environments_are_joined_with_the_errors_of_chosen_rates(tmp_path: Path)
     mean = both.aggregates[16].mean
     assert mean.high - mean.low == pytest.approx(2 * 2.086 * both.verdicts.means[16].error, rel=0.1)
     assert both.verdicts.failures[16][:2] == (0, 24)
-    profile = next(one for one in figures_of(found) if one.name == "together-profiles")
-    assert len(profile.series) == 2
+    drawn = next(one for one in figures_of(found) if one.name == "cartpole-v1-response").pictures[0]
+    own = next(series for series in drawn.series if series.name == "at its own best rate")
+    (cartpole,) = (part.ways[0] for part in found.parts if part.name == "CartPole-v1")
+    assert own.high.tolist() == [cartpole.means[batch].interval().high for batch in (16, 64)]
     assert "1,000 resamples of choice and scores" in methods(found)
 
 
@@ -188,7 +266,7 @@ def test_under_five_seeds_nothing_is_called_better_and_the_reason_is_said(tmp_pa
     (said,) = recommend(found)
     assert said.equivalent == ()
     assert any("Under 5 seeds nothing is called better" in sentence for sentence in said.sentences)
-    assert any("would decide" in sentence for sentence in said.sentences)
+    assert any("would be shown to" in sentence for sentence in said.sentences)
 
 
 def test_a_single_run_and_a_single_batch_size_are_told_without_a_verdict(tmp_path: Path) -> None:
@@ -206,7 +284,7 @@ def test_the_recommendation_names_what_is_equivalent_and_picks_among_that_alone(
     assert said.worse == (16,)
     assert {pick.batch_size for pick in said.picks.values()} <= {64, 128}
     assert said.picks["cheapest"].batch_size == 64  # fewer samples, and no costs are known
-    assert said.picks["fewest env steps"].alike in ((64,), (128,))
+    assert "fewest env steps" not in said.picks  # hardly any run reaches the threshold
     text = "\n".join(said.sentences)
     assert "batch 64 and 128 are as good as the best, within 10% of the range" in text
     assert "Batch 16 is worse" in text
@@ -216,13 +294,23 @@ def test_the_recommendation_names_what_is_equivalent_and_picks_among_that_alone(
     assert said.advantage.low < 0 < said.advantage.high
 
 
+def test_the_way_to_a_mark_is_compared_where_runs_reach_it(known: Answer) -> None:
+    (said,) = recommend(answer(compare([known.comparison.collected.experiments[0]], threshold=300.0)))
+    pick = said.picks["fewest env steps"]
+    assert {pick.batch_size, *pick.alike} == {64, 128}
+    assert "env steps to 300" in pick.by
+
+
 def test_runs_that_are_missing_or_not_finished_are_counted(tmp_path: Path) -> None:
     configs = fill(tmp_path, LEVELS, seeds=6)
     failed, planned = config(batch_size=64, seed=50), config(batch_size=64, seed=51)
     write(tmp_path, failed, [10.0, 20.0], "env_error", "it broke")
     found = answered(tmp_path, [*configs, failed, planned])
     (said,) = recommend(found)
-    assert any("Incomplete: 2 planned runs are not in these numbers" in sentence for sentence in said.sentences)
+    assert any(
+        "Incomplete: 2 planned runs of this environment are not in these numbers" in sentence
+        for sentence in said.sentences
+    )
     notes = [note for table in tables_of(found) for note in table.notes]
     assert any("env_error (it broke)" in note for note in notes)
     assert any("1 planned runs are not finished" in note for note in notes)
@@ -238,7 +326,16 @@ def test_json_holds_the_numbers_of_the_tables(known: Answer) -> None:
         assert verdicts["means"][str(row[0])]["value"] == pytest.approx(mean.estimate)  # type: ignore[union-attr]
         assert verdicts["standings"][str(row[0])]["gap"]["low"] == pytest.approx(gap.low)  # type: ignore[union-attr]
         assert verdicts["standings"][str(row[0])]["verdict"] == row[-1]
-    json.dumps(plain_recommendations(recommend(known), overall(known)), allow_nan=False)
+        assert way["iqm"][str(row[0])]["low"] == pytest.approx(row[table.headings.index("IQM")].low)  # type: ignore[union-attr]
+    (part,) = told["parts"]
+    assert part["mark"] == "threshold"
+    arm = next(one for one in part["arms"] if one["batch_size"] == 16)
+    assert arm["values"]["steps_to_threshold"] == ["never"] * 12
+    assert arm["reaching"]["threshold"]["steps"]["probability"]["estimate"] == 0
+    assert arm["cost"]["process_mb"] > 300
+    assert part["front"]["reason"]
+    said = json.loads(json.dumps(plain_recommendations(recommend(known), overall(known), known), allow_nan=False))
+    assert (said["complete"], said["declared"], said["caveats"]) == (True, True, [])
 
 
 def test_every_row_of_every_table_has_a_cell_per_heading(known: Answer) -> None:

@@ -138,3 +138,17 @@ def test_across_runs_by_hand() -> None:
     assert worst_quarter(values[:2], higher_is_better=True) == 1.0
     assert worst_quarter(np.arange(8.0), higher_is_better=True) == 0.5
     assert stability.TAIL == 0.25
+
+
+def test_to_diverge_never_makes_a_run_steadier() -> None:
+    rng = np.random.default_rng(4)
+    whole = np.cumsum(rng.normal(3, 5, size=(6, 21, 1)), axis=1) + rng.normal(0, 2, size=(6, 21, 10))
+    before = stability_of(whole, 100.0, 20.0)
+    for point in range(1, 21):
+        lost = whole.copy()
+        lost[:, point:] = 0.0
+        after = stability_of(lost, 100.0, 20.0, np.ones(6, dtype=bool))
+        for name in ("drawdown_max", "drawdown_tail", "fall_tail", "dispersion", "below_best"):
+            assert (after[name] >= np.minimum(before[name], 100.0)).all(), (name, point)
+        kept = after["retention"][np.isfinite(after["retention"])]
+        assert (kept == 0).all()

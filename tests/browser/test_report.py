@@ -1,29 +1,78 @@
-"""What a user sees of the report in a browser: figures are drawn, the page obeys its own policy, tables open."""
+"""What a user sees and does in the report: figures are drawn, controls and filters work by keyboard, tables follow."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from analysis.test_answer import LEVELS, answered, fill
 from browser.conftest import PATIENCE_MS
 
-from rlbatch.analysis.figures import figures_of
+from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.report import write_report
+
+pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
+TAGS = {"update/td_error": 2.0, "batch/age_mean": 50.0}
+
+
+RESET = """() => {
+  for (const one of document.querySelectorAll("select, #filter input")) {
+    const changed = one.selectedIndex > 0 || one.checked === false;
+    if (one.tagName === "SELECT") one.selectedIndex = 0; else one.checked = true;
+    if (changed) one.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  for (const one of document.querySelectorAll("details")) one.open = false;
+}"""
+"""Brings back what a test chose, which is quicker than to load the page again."""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
     """Returns the page's address, and how many figures it has."""
     root: Path = tmp_path_factory.mktemp("results") / "known"
-    found = answered(
-        root, fill(root, LEVELS, seeds=6, learning_rate=1e-3) + fill(root, LEVELS, seeds=6, learning_rate=1e-4)
-    )
-    write_report(found, root / "report.html")
-    return (root / "report.html").as_uri(), len(figures_of(found))
+    configs = [
+        one for rate in (1e-3, 1e-4) for one in fill(root, LEVELS, seeds=3, learning_rate=rate, tags=TAGS, n_steps=1)
+    ]
+    configs += fill(root, LEVELS, seeds=3, learning_rate=1e-4, n_steps=3)
+    found = answered(root, configs)
+    figures = figures_of(found)
+    write_report(found, figures, root / "report.html")
+    return (root / "report.html").as_uri(), len(figures)
+
+
+class Loaded(NamedTuple):
+    """The page, with what it said and asked for while it was loaded."""
+
+    page: Any
+    problems: list[str]
+    asked: list[str]
+
+
+@pytest.fixture(scope="module")
+def loaded(_window: Any, report: tuple[str, int]) -> Iterator[Loaded]:
+    """Returns the page with all figures drawn."""
+    page, (address, figures) = _window.new_page(), report
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    drawn = page.locator(".plot:has(.main-svg)")
+    until(lambda: drawn.count() == figures)
+    yield Loaded(page, problems, asked)
+    page.close()
+
+
+@pytest.fixture
+def opened(loaded: Loaded) -> Iterator[Any]:
+    """Returns the page as it opens."""
+    yield loaded.page
+    loaded.page.evaluate(RESET)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -34,46 +83,137 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_every_figure_is_drawn_and_nothing_is_refused_or_asked_for(page: Any, report: tuple[str, int]) -> None:
-    address, figures = report
-    problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
-    drawn = page.locator(".plot:has(.main-svg)")
-    until(lambda: drawn.count() == figures)
-    assert page.locator(".plot").count() == figures
-    assert problems == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-    response = page.locator("#cartpole-v1-response")
-    assert response.locator(".legend .traces").count() == 3
+def lines(figure: Any) -> float:
+    """Returns how many lines are drawn; each has a band besides."""
+    return int(figure.locator(".scatterlayer .trace").count()) / 2
+
+
+def title(figure: Any) -> str:
+    return str(figure.locator("figcaption").text_content())
+
+
+def press(page: Any, place: Any, *keys: str) -> None:
+    """Presses keys where the keyboard is brought to."""
+    place.focus()
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def test_every_figure_is_drawn_and_nothing_is_refused_or_asked_for(loaded: Loaded, report: tuple[str, int]) -> None:
+    page = loaded.page
+    assert page.locator(".plot:has(.main-svg)").count() == page.locator(".plot").count() == report[1]
+    assert loaded.problems == []
+    assert [url for url in loaded.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    response = page.locator("#cartpole-v1-n-steps-1-response")
+    assert response.locator(".legend button").count() == 3
     assert response.locator(".xaxislayer-above text").all_text_contents() == ["16", "64", "128"]
 
 
-def test_tables_open_by_keyboard_and_figures_follow_the_colour_scheme(page: Any, report: tuple[str, int]) -> None:
-    address, _ = report
-    page.goto(address)
-    page.wait_for_selector("#cartpole-v1-response .main-svg")
-    summary = page.locator("#cartpole-v1-response summary")
-    table = page.locator("#cartpole-v1-response table")
-    assert not table.is_visible()
-    summary.focus()
-    page.keyboard.press("Enter")
-    assert table.is_visible()
+def test_the_axis_and_the_rates_of_curves_are_chosen_by_keyboard(opened: Any) -> None:
+    curves = opened.locator("#cartpole-v1-n-steps-1-curves")
+    axis, rates = curves.locator("select").all()
+    assert "on env steps, learning rate each at its own best" in title(curves)
+    press(opened, axis, "ArrowDown", "ArrowDown")
+    assert axis.input_value() == "samples"
+    assert "on samples" in title(curves)
+    assert curves.locator(".xtitle").text_content() == "samples"
+    assert curves.locator(".plot").get_attribute("aria-label") == title(curves)
+    press(opened, rates, "ArrowDown")
+    assert title(curves).endswith("on samples, learning rate 0.0001")
+    told = curves.locator("p[data-picture]:visible")
+    assert told.count() == 1
+    assert "different budgets on this axis" in told.text_content()
+
+
+def test_the_metric_of_a_response_is_chosen_and_its_table_follows(opened: Any) -> None:
+    response = opened.locator("#cartpole-v1-n-steps-1-response")
+    press(opened, response.locator("summary"), "Enter")
+    table = response.locator("table:visible")
+    assert table.count() == 1
     assert table.locator("tbody tr").count() == 3 * 3
-    ink = "getComputedStyle(document.querySelector('#cartpole-v1-response .xtitle')).fill"
-    light = page.evaluate(ink)
-    page.emulate_media(color_scheme="dark")
-    until(lambda: page.evaluate(ink) != light)
-    page.emulate_media(color_scheme="light")
+    first = table.text_content()
+    response.locator("select").select_option("best (optimistic)")
+    assert "highest evaluation" in title(response)
+    assert table.count() == 1
+    assert table.text_content() != first
+    assert "best" in table.locator("thead").text_content()
+    assert response.locator(".ytitle").text_content() == "best (0: low, 1: reference)"
 
 
-def test_a_narrow_window_scrolls_tables_and_not_the_page(page: Any, report: tuple[str, int]) -> None:
-    address, _ = report
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(address)
-    page.wait_for_selector("#cartpole-v1-response .main-svg")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.set_viewport_size({"width": 1400, "height": 1000})
+def test_a_batch_size_is_hidden_by_keyboard_in_all_figures_and_their_numbers(opened: Any) -> None:
+    curves, heat = opened.locator("#cartpole-v1-n-steps-1-curves"), opened.locator("#cartpole-v1-heat")
+    response = opened.locator("#cartpole-v1-n-steps-1-response")
+    planned = opened.locator("#cartpole-v1-n-steps-1-planned")
+    assert lines(curves) == 3
+    box = opened.get_by_label("64", exact=True)
+    press(opened, box, "Space")
+    assert not box.is_checked()
+    assert lines(curves) == 2
+    for dots in (response, planned):
+        assert dots.locator(".xaxislayer-above text").all_text_contents() == ["16", "128"]
+    assert heat.locator(".xaxislayer-above text").all_text_contents() == ["16", "128"]
+    press(opened, planned.locator("summary"), "Enter")
+    rows = planned.locator("tbody tr:visible")
+    assert [re.match(r"\d+", cell or "") for cell in rows.locator("td:nth-child(2)").all_text_contents()]
+    assert rows.count() == 2
+    curves.locator("select").first.select_option("updates")
+    assert lines(curves) == 2  # also in a view that was not seen before
+    press(opened, box, "Space")
+    assert lines(curves) == 3
+    assert rows.count() == 3
+
+
+def test_a_line_is_hidden_in_one_figure_by_its_legend(opened: Any) -> None:
+    figure, other = opened.locator("#cartpole-v1-n-steps-1-curves"), opened.locator("#cartpole-v1-n-steps-3-curves")
+    button = figure.get_by_role("button", name="batch 64")
+    press(opened, button, "Enter")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert (lines(figure), lines(other)) == (2, 3)
+    press(opened, button, "Enter")
+    assert lines(figure) == 3
+
+
+def test_the_second_axis_of_a_heat_map_and_the_tag_of_diagnostics_are_chosen(opened: Any) -> None:
+    heat = opened.locator("#cartpole-v1-heat")
+    assert heat.locator(".yaxislayer-above text").all_text_contents() == ["0.0001", "0.001"]
+    heat.locator("select").select_option("n_steps")
+    assert heat.locator(".yaxislayer-above text").all_text_contents() == ["1", "3"]
+    assert "learning_rate 0.0001" in heat.locator("p[data-picture]:visible").text_content()
+    diagnostics = opened.locator("#cartpole-v1-n-steps-1-diagnostics")
+    assert lines(diagnostics) == 3
+    diagnostics.locator("select").select_option("batch/age_mean")
+    assert diagnostics.locator(".ytitle").text_content() == "batch/age_mean"
+    assert opened.locator("#cartpole-v1-n-steps-3-diagnostics").count() == 0
+
+
+def test_planned_and_exploratory_are_sections_that_links_lead_to(opened: Any) -> None:
+    opened.get_by_role("link", name="Planned").click()
+    planned, explored = opened.locator("#planned"), opened.locator("#exploratory")
+    assert planned.locator("figure").count() == 2
+    assert "metric: auc" in planned.locator("ul").first.text_content()
+    assert planned.locator("table:visible").count() == 2
+    assert explored.locator("figure").count() == opened.locator("figure").count() - 2
+
+
+def test_figures_follow_the_colour_scheme_and_paper_is_white(opened: Any) -> None:
+    ink = "getComputedStyle(document.querySelector('#cartpole-v1-n-steps-1-response .xtitle')).fill"
+    light = opened.evaluate(ink)
+    opened.emulate_media(color_scheme="dark")
+    until(lambda: opened.evaluate(ink) != light)
+    plot = opened.locator("#cartpole-v1-n-steps-1-response .main-svg").first
+    opened.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert opened.evaluate(ink) == light
+    assert plot.bounding_box()["width"] < 700
+    opened.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert opened.evaluate(ink) != light
+    until(lambda: plot.bounding_box()["width"] > 700)
+    opened.emulate_media(color_scheme="light")
+
+
+def test_a_narrow_window_scrolls_tables_and_not_the_page(opened: Any) -> None:
+    opened.set_viewport_size({"width": 390, "height": 800})
+    plots = "Math.max(...[...document.querySelectorAll('.main-svg')].map((one) => one.getBoundingClientRect().right))"
+    until(lambda: opened.evaluate(plots) <= 390)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    selects = "Math.max(...[...document.querySelectorAll('select')].map((one) => one.getBoundingClientRect().right))"
+    assert opened.evaluate(selects) <= 390

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from browser.conftest import PATIENCE_MS, Links
 
+pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
 MARGIN_CHART = "tf-custom-scalar-margin-chart-card"
 TITLES = [
     "CartPole-v1: return by env steps",

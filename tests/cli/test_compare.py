@@ -76,9 +76,48 @@ def test_an_unfinished_experiment_is_told_as_such_and_each_look_is_counted(
     write(tmp_path, open_, [10.0, 20.0], None)
     plan(tmp_path, [*configs, open_])
     out = said(capsys, "compare", tmp_path)
-    assert "incomplete: 0 runs missing, 1 run not finished" in out
-    assert "looked at 1 times" in out
-    assert "looked at 1 times" in said(capsys, "compare", tmp_path)
+    assert "incomplete: 1 run not finished" in out
+    assert "looked at once" in out
+    assert "looked at once" in said(capsys, "compare", tmp_path)
+    told = json.loads(said(capsys, "recommend", tmp_path, "--json"))
+    assert not told["complete"]
+    for view in (told["caveats"], said(capsys, "recommend", tmp_path), said(capsys, "compare", tmp_path, "--latex")):
+        assert "incomplete: 1 run not finished" in str(view)
+        assert "exploratory" in str(view)
+
+
+def test_environments_and_batch_sizes_of_which_nothing_was_begun_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    never = [config(batch_size=512), config(batch_size=64, env_id="Acrobot-v1", seed=1)]
+    plan(tmp_path, [*fill(tmp_path, LEVELS, seeds=5), *never])
+    out = said(capsys, "recommend", tmp_path)
+    assert "incomplete: 2 runs not finished" in out
+    assert "without any run that counts: Acrobot-v1 batch 64 learning rate 0.0001, CartPole-v1 batch 512" in out
+    assert "1 planned run of this environment is not in these numbers" in out
+
+
+def test_what_a_folder_says_cannot_forge_a_line_or_reach_the_terminal_raw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs, bad = fill(tmp_path, LEVELS, seeds=5), config(batch_size=64, seed=70)
+    write(tmp_path, bad, [10.0], "crashed", "\x1b[2Jgone\nbatch 64 is best")
+    plan(tmp_path, [*configs, bad])
+    for words in (("compare",), ("compare", "--latex"), ("recommend",)):
+        out = said(capsys, words[0], tmp_path, *words[1:])
+        assert "\x1b[2J" not in out
+        assert "\nbatch 64 is best" not in out
+
+
+@pytest.mark.parametrize("option", [["compare", "--csv"], ["report", "--to"], ["report", "--figures"]])
+def test_a_place_that_cannot_be_written_to_is_one_line(
+    option: list[str], experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main.run([option[0], str(experiment), option[1], str(tmp_path / "file" / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "cannot be written" in error
+    assert error.count("\n") == 1
 
 
 def test_a_group_has_a_table_for_each_of_its_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +137,7 @@ def test_a_filter_is_no_look_of_its_own(tmp_path: Path, capsys: pytest.CaptureFi
     configs = fill(tmp_path, LEVELS, seeds=3)
     plan(tmp_path, [*configs, config(batch_size=64, seed=77)])
     for batch in (16, 64, 128):
-        assert "looked at 1 times" in said(capsys, "compare", tmp_path, "--where", f"batch_size={batch}")
+        assert "looked at once" in said(capsys, "compare", tmp_path, "--where", f"batch_size={batch}")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +146,7 @@ def test_a_filter_is_no_look_of_its_own(tmp_path: Path, capsys: pytest.CaptureFi
         (["--group", "learning_rat"], "--group: learning_rat does not vary; what varies: nothing else"),
         (["--group", "batch_size"], "--group: batch_size is what is compared"),
         (["--axis", "step"], "--axis: 'step' is not an axis; did you mean steps?"),
-        (["--metric", "acu"], "metric: 'acu' is not one number per run"),
+        (["--metric", "acu"], "--metric: acu is no score of a run; did you mean auc?"),
         (["--delta", "2"], "2 is not between 0 and 1"),
         (["--threshold", "many"], "--threshold"),
         (["--where", "batch_size=9"], "--where: no run has batch_size=9"),

@@ -7,28 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cli.messages import Clock, evaluated, finished, runs, tick
 from rich.cells import cell_len
 from rich.console import Console
 
 from rlbatch.cli import progress as module
+from rlbatch.cli import tally
 from rlbatch.cli.output import duration, number, plural, size
 from rlbatch.cli.progress import progress
 from rlbatch.cli.table import Arm, Screen, arm_labels, arms_table, bar_line, percent
-from rlbatch.config import RunConfig
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
+from rlbatch.cli.tally import Tally
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    for reader in (module, tally):
+        monkeypatch.setattr(reader, "time", clock)
     return clock
 
 
@@ -55,25 +50,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Make:
     return make
 
 
-def runs(seeds: int = 2, batches: tuple[int, ...] = (32,), **settings: Any) -> list[RunConfig]:
-    common = {"env_id": "X-v0", "algo": "dqn", "total_timesteps": 1000} | settings
-    return [RunConfig.build(**common, batch_size=batch, seed=seed) for batch in batches for seed in range(seeds)]
-
-
-def tick(timesteps: int, *numbers: int) -> dict[str, Any]:
-    return {"type": "tick", "runs": list(numbers), "timesteps": timesteps}
-
-
-def evaluated(run: int, timesteps: int, value: float | None) -> dict[str, Any]:
-    return {"type": "eval", "run": run, "timesteps": timesteps, "updates": 1, "seconds": 1.0, "return": value}
-
-
-def finished(run: int, **result: Any) -> dict[str, Any]:
-    whole = {"outcome": "ok", "reason": "", "timesteps": 1000, "final": {"return_mean": 7.0}} | result
-    return {"type": "finished", "run": run, "result": whole}
-
-
-def drawn(state: module._Runs, width: int = 100, height: int = 30) -> list[str]:
+def drawn(state: Tally, width: int = 100, height: int = 30) -> list[str]:
     """Returns the lines that a terminal of this size shows."""
     return lines_of(module._Live(state, Console(file=io.StringIO()))._draw(width, height), width, height)
 
@@ -88,50 +65,8 @@ def arm(label: str, ended: int = 0, *, count: int = 4, begun: bool = True, **kno
     return Arm((label,), ended, count, begun, **{"fraction": ended / count, "returns": [], "not_ok": 0} | known)
 
 
-def test_speed_is_that_of_all_runs_and_time_is_that_of_what_they_have_left(clock: Clock) -> None:
-    state = module._Runs(runs(3), left=range(3))
-    state.hear(tick(0, 0, 1))
-    clock.now = 50.0
-    state.hear(tick(100, 0, 1))
-    clock.now = 50.4
-    state.hear(tick(200, 0, 1))
-    assert (state.speed_text(), state.time_text()) == ("", "")
-    clock.now = 52.0
-    state.hear(tick(400, 0, 1))
-    assert state.fraction([0, 1, 2]) == 800 / 3000
-    assert state.speed_text() == "300 steps/s"
-    assert state.time_text() == "7 s left"
-    state.hear(finished(0))
-    assert state.fraction([0]) == 1.0
-    assert state.speed_text() == "600 steps/s"
-    state.hear(tick(5, 0))
-    assert state.fraction([0]) == 1.0
-
-
-def test_speed_is_that_of_the_last_minute(clock: Clock) -> None:
-    state = module._Runs(runs(1, total_timesteps=1_000_000))
-    for second in range(100):
-        clock.now = float(second)
-        state.hear(tick(1000 * (second + 1), 0))
-    assert state.speed_text() == "1,000 steps/s"
-    for second in range(100, 200):
-        clock.now = float(second)
-        state.hear(tick(100_000 + 10 * (second - 99), 0))
-    assert state.speed_text() == "10 steps/s"
-
-
-def test_a_run_that_fails_early_leaves_nothing_to_do_and_is_not_faster_for_it(clock: Clock) -> None:
-    state = module._Runs(runs(1))
-    state.hear(tick(100, 0))
-    clock.now = 2.0
-    state.hear(finished(0, outcome="diverged", timesteps=300))
-    assert state.speed_text() == "100 steps/s"
-    assert (state.fraction([0]), state.time_text()) == (1.0, "")
-    assert state.failures_text() == "1 diverged"
-
-
 def test_runs_that_are_not_left_to_do_do_not_count(clock: Clock) -> None:
-    state = module._Runs(runs(2, (32, 64)), left=[3])
+    state = Tally(runs(2, (32, 64)), left=[3])
     state.hear(tick(100, 3))
     clock.now = 1.0
     state.hear(tick(200, 3))
@@ -140,16 +75,6 @@ def test_runs_that_are_not_left_to_do_do_not_count(clock: Clock) -> None:
     assert len(table) == 3
     assert table[1].split()[:2] == ["64", "0/1"]
     assert table[2].startswith("0/1 runs")
-
-
-def test_time_is_the_most_it_can_be_until_all_runs_have_begun(clock: Clock) -> None:
-    state = module._Runs(runs())
-    state.hear(tick(100, 0))
-    clock.now = 1.0
-    state.hear(tick(200, 0))
-    assert state.time_text() == "at most 18 s left"
-    state.hear({"type": "started", "run": 1})
-    assert state.time_text() == "18 s left"
 
 
 def test_runs_that_never_began_do_not_count_in_the_end(clock: Clock, on_terminal: Make) -> None:
@@ -173,7 +98,7 @@ def test_nothing_stays_on_the_terminal_when_nothing_was_trained(on_terminal: Mak
 
 
 def test_the_table_has_a_line_per_arm_and_one_for_all(clock: Clock) -> None:
-    state = module._Runs(runs(2, (32, 64)), left=range(4))
+    state = Tally(runs(2, (32, 64)), left=range(4))
     state.hear(tick(1, 0, 1))
     for run, value in ((0, 100.0), (1, 200.5), (2, None)):
         state.hear(evaluated(run, 500, value))
@@ -185,17 +110,6 @@ def test_the_table_has_a_line_per_arm_and_one_for_all(clock: Clock) -> None:
     assert second.replace("━", "").replace("╸", "").split() == ["64", "0/2", "25%", "-"]
     assert last.startswith("1/4 runs ")
     assert last.endswith(" 50%  750 steps/s, 3 s left, 1 env_error")
-
-
-def test_a_later_evaluation_replaces_an_earlier_one() -> None:
-    state = module._Runs(runs())
-    for value in (5.0, 9.0):
-        state.hear(evaluated(0, 10, value))
-    assert state.arms()[0].returns == [9.0]
-    state.hear({"type": "train", "run": 0, "timesteps": 20, "return": None})
-    assert state.arms()[0].returns == [9.0]
-    state.hear(evaluated(0, 30, None))
-    assert state.arms()[0].returns == []
 
 
 def test_arms_are_told_apart_by_what_is_needed() -> None:
@@ -224,7 +138,7 @@ def test_arms_in_progress_come_first_where_not_all_fit() -> None:
 
 
 def test_sixty_arms_fit_every_terminal(clock: Clock) -> None:
-    state = module._Runs(runs(3, tuple(range(1000, 1060)), learning_starts=2000), left=range(180))
+    state = Tally(runs(3, tuple(range(1000, 1060)), learning_starts=2000), left=range(180))
     state.hear(tick(1, *range(180)))
     for run in range(180):
         state.hear(evaluated(run, 500, -1234.56 - run))
@@ -266,10 +180,10 @@ def test_only_all_is_100_percent() -> None:
 
 
 def test_text_of_users_is_no_markup() -> None:
-    state = module._Runs([*runs(1, env_id="[red]A-v0"), *runs(1, env_id="B-v0")])
+    state = Tally([*runs(1, env_id="[red]A-v0"), *runs(1, env_id="B-v0")])
     state.hear(tick(1, 0, 1))
     assert "[red]A-v0" in drawn(state)[1]
-    single = module._Runs(runs(1, env_id="[red]A-v0"))
+    single = Tally(runs(1, env_id="[red]A-v0"))
     single.hear(tick(1, 0))
     assert drawn(single)[0].startswith("[red]A-v0 batch 32 seed 0 ")
 
@@ -447,7 +361,7 @@ def test_lines_say_what_is_measured_first_and_what_is_not_as_it_should_be(
 
 
 def test_a_terminal_counts_measurements_and_shows_notes_at_the_end(on_terminal: Make) -> None:
-    state = module._Runs(runs())
+    state = Tally(runs())
     state.hear({"type": "measuring", "done": 1, "of": 3})
     assert drawn(state)[0].startswith("measuring costs 1/3")
     state.hear({"type": "measuring", "done": 3, "of": 3})

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
@@ -52,7 +51,14 @@ def train(folder: Path, steps: int) -> int:
 
 
 def torment(
-    folder: Path, steps: int, ways: list[str], rng: random.Random, *, early_s: float = 6.0, late_s: float = 2.0
+    folder: Path,
+    steps: int,
+    ways: list[str],
+    rng: random.Random,
+    *,
+    early_s: float = 6.0,
+    late_s: float = 2.0,
+    ends_here: bool = False,
 ) -> Counter[str]:
     """Trains with a blow of each kind, at a random moment each; returns how often each came before the end.
 
@@ -63,10 +69,11 @@ def torment(
         rng: of the moments.
         early_s: some blows come at most so long after a start, which is mostly loading.
         late_s: the others at most so long after rows were written.
+        ends_here: whether what is left after the last blow is trained by this process.
     """
     dealt: Counter[str] = Counter()
     left, last = list(ways), ""
-    while True:
+    while left or not ends_here:
         with subprocess.Popen([sys.executable, __file__, "--train", str(folder), "--steps", str(steps)]) as driver:
             while left:
                 early = rng.random() < _EARLY
@@ -83,6 +90,8 @@ def torment(
         # a run whose worker was killed has crashed or never began; a signal may come before its handler
         if code not in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143) and last != "worker":
             raise RuntimeError(f"the driver ended with exit code {code}")
+    train(folder, steps)
+    return dealt
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -99,6 +108,8 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def compare(one: RunFolder, other: RunFolder) -> dict[str, bool]:
     """Tells of each part of two runs' records whether it is the same, clocks and attempts aside."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # no driver needs it
+
     rows = [[_without_clocks(row) for row in run.rows()] for run in (one, other)]
     results = [_without_clocks(run.result() or {}) for run in (one, other)]
     steps = [row["timesteps"] for row in rows[1] if row["kind"] == "eval"]

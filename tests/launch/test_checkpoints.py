@@ -20,7 +20,7 @@ from rlbatch.launch.checkpoints import choose, continued, first_steps, stack_fol
 from rlbatch.launch.execute import stacks_left
 from rlbatch.launch.machine import capacity
 from rlbatch.results import RunFolder
-from rlbatch.training import checkpoint
+from rlbatch.training import checkpoint_files
 
 TINY: dict[str, Any] = {
     "total_timesteps": 300,
@@ -69,9 +69,9 @@ class Site:
     def choose(self, planned: Sequence[PlannedRun], device: str = "cpu") -> checkpoints.Start:
         return choose([self.experiment.path], [run.config for run in planned], device)
 
-    def kept(self) -> list[checkpoint.Kept]:
+    def kept(self) -> list[checkpoint_files.Kept]:
         """All checkpoints, the newest first."""
-        found = [kept for folder in self.root.iterdir() for kept in checkpoint.kept_in(folder)[0]]
+        found = [kept for folder in self.root.iterdir() for kept in checkpoint_files.kept_in(folder)[0]]
         return sorted(found, key=lambda kept: -kept.step)
 
 
@@ -229,7 +229,7 @@ def test_a_record_that_is_not_what_it_was_starts_its_stack_from_zero(how: str, s
 
 def test_a_checkpoint_of_other_versions_is_not_continued(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.train(plan(), stop=100)
-    monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "0"})
+    monkeypatch.setattr(checkpoint_files, "versions", lambda: {"torch": "0"})
     start = site.choose(plan())
     assert start.kept is None
     assert "was written with" in start.notes[0]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from here import train_here
 from launch.kills import differences
 
+from rlbatch.cli import main
 from rlbatch.experiment import Experiment
+
+Call = Callable[..., tuple[int, str, str]]
 
 FILE = """# Does it end?
 name: small
@@ -43,11 +46,16 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def rlbatch(*words: str) -> tuple[int, str, str]:
-    """Runs a command line as a process of its own."""
-    command = [sys.executable, "-m", "rlbatch.cli", *words, "--quiet"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    return told.returncode, told.stdout, told.stderr
+@pytest.fixture
+def rlbatch(capfd: pytest.CaptureFixture[str]) -> Call:
+    """Runs a command line, whose workers are processes of their own."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main.run([*words, "--quiet"])
+        return code, *capfd.readouterr()
+
+    return call
 
 
 def fill(disk: Path, free: int) -> Path:
@@ -57,9 +65,11 @@ def fill(disk: Path, free: int) -> Path:
     return filler
 
 
-def test_a_full_disk_is_one_line_and_the_same_command_completes_once_there_is_room(disk: Path) -> None:
+def test_a_full_disk_is_one_line_and_the_same_command_completes_once_there_is_room(
+    disk: Path, rlbatch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("small.yaml").write_text(FILE)
-    command = ("run", "small.yaml", "--out", str(disk / "results"))
+    command = ("run", "small.yaml", "--no-calibration", "--out", str(disk / "results"))
     for what, free in FREE_BYTES.items():
         filler = fill(disk, free)
         code, out, err = rlbatch(*command)
@@ -70,13 +80,15 @@ def test_a_full_disk_is_one_line_and_the_same_command_completes_once_there_is_ro
         filler.unlink()
     assert set(Experiment(disk / "results" / "small").statuses().values()) == {"partial"}
     assert rlbatch(*command)[0] == 0
-    assert rlbatch("run", "small.yaml", "--out", "calm")[0] == 0
+    with monkeypatch.context() as patch:
+        train_here(patch)
+        assert rlbatch("run", "small.yaml", "--out", "calm")[0] == 0
     assert differences(Path("calm/small"), disk / "results" / "small") == []
     filler = fill(disk, 0)
     assert rlbatch(*command)[0] == 0  # nothing is left to do, so nothing is written
 
 
-def test_a_read_only_disk_is_bad_input_and_the_same_command_completes_once_it_is_not(disk: Path) -> None:
+def test_a_read_only_disk_is_bad_input_and_the_same_command_completes_once_it_is_not(disk: Path, rlbatch: Call) -> None:
     command = ("train", "--env", "CartPole-v1", "--batch", "32", "--steps", "300", "--set", "learning_starts=64")
     command += ("--set", "n_evaluations=1", "--out", str(disk / "results"))
     for kind in ("ro", "rw"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from here import train_here
 from launch.kills import compare
 
 import rlbatch
@@ -17,8 +19,8 @@ FAILING = {
     2: ("raise", 98, "env_error", "the probe was told to fail"),
     3: ("nan observation", 93, "env_error", "is not finite"),
     4: ("memory", 95, "out_of_memory", "MemoryError"),
-    5: ("kill", 95, "crashed", "was killed by SIGKILL"),
-    6: ("hang", 95, "hung", "made no progress and was ended"),
+    5: ("kill", 95, "crashed", "its process was killed by SIGKILL"),
+    6: ("hang", 95, "hung", "its process made no progress and was ended"),
 }
 """Seed -> how and at which step its environment misbehaves, and what is recorded.
 
@@ -29,8 +31,8 @@ _EPISODE = 9
 """In which they misbehave; an episode has ten steps, and the first update is made after 64."""
 
 
-def train(name: str, seeds: Sequence[int]) -> dict[int, Outcome]:
-    """Trains these seeds from a file, as one stack; returns how each stands."""
+def train(name: str, seeds: Sequence[int]) -> tuple[dict[int, Outcome], list[int]]:
+    """Trains these seeds from a file, as one stack; returns how each stands, and which were told to have ended."""
     ways = {str(episode_seed(seed, "episode", _EPISODE)): [how, at] for seed, (how, at, *_) in FAILING.items()}
     content = {
         "name": name,
@@ -42,17 +44,27 @@ def train(name: str, seeds: Sequence[int]) -> dict[int, Outcome]:
     }
     file = Path(f"{name}.yaml")
     file.write_text(yaml.safe_dump(content))
-    outcomes = rlbatch.run(file, modules=["probes"], jobs=2, stack_width=8)
-    return {outcome.planned.config.seed: outcome for outcome in outcomes}
+    ended: list[int] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["type"] == "finished":
+            ended.append(seeds[message["run"]])
+
+    outcomes = rlbatch.run(file, modules=["probes"], jobs=2, stack_width=8, calibration=False, report=hear)
+    return {outcome.planned.config.seed: outcome for outcome in outcomes}, ended
 
 
 def test_runs_that_fail_in_every_way_cost_themselves_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "_STALL_S", 5.0)
-    mixed = train("mixed", sorted((*FAILING, *FINE)))
-    calm = train("calm", FINE)
+    mixed, ended = train("mixed", sorted((*FAILING, *FINE)))
+    with monkeypatch.context() as patch:
+        train_here(patch)
+        calm, _ = train("calm", FINE)
+    assert sorted(ended) == sorted(mixed)
     for seed, (_, at, outcome, reason) in FAILING.items():
         result = mixed[seed].result
         assert (result["outcome"], reason in result["reason"]) == (outcome, True), result
+        assert outcome not in ("crashed", "hung") or result["reason"] == reason
         assert mixed[seed].folder.error_path.exists()
         assert outcome != "env_error" or result["timesteps"] == at - 1
     for seed in FINE:

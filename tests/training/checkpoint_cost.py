@@ -35,7 +35,7 @@ def filled(env_id: str, algo: str, runs: int) -> Stack:
     stack.begin()
     rows = stack._replay._rows
     rows.copy_(torch.rand_like(rows[:1000]).repeat(len(rows) // 1000, 1))
-    stack._replay._steps = stack._taken = STORED
+    stack._replay._steps = stack._at.env_steps = STORED
     return stack
 
 

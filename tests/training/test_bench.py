@@ -235,7 +235,7 @@ def test_an_error_of_another_kind_is_not_swallowed(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_environment_that_breaks_is_bad_input() -> None:
-    config = dqn("Probe/Broken-v0", env_kwargs={"at": 130})
+    config = dqn("Probe/Broken-v0", env_kwargs={"at": 116})  # the first step after warming up: it is always taken
     with (
         pytest.raises(InputError, match=r"Probe/Broken-v0: a run of it ended while it was measured: env_error") as told,
         closing(Stacked([config], lambda run, row: None, "cpu", 0, ())) as stacked,

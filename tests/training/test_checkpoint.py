@@ -16,9 +16,10 @@ from training.runs import ODD, SEVERAL, Reports, differing, dqn, ending_of, mixe
 
 from rlbatch.config import RunConfig
 from rlbatch.rows import Ending, Row
-from rlbatch.training import checkpoint, episodes, stacked
+from rlbatch.training import checkpoint, checkpoint_files, episodes, stacked
 from rlbatch.training import stack as stack_module
-from rlbatch.training.checkpoint import Checkpoints, Damaged, Kept, kept_in, read
+from rlbatch.training.checkpoint import Checkpoints
+from rlbatch.training.checkpoint_files import Damaged, Kept, kept_in, read
 from rlbatch.training.frame_replay import FrameReplay
 from rlbatch.training.instances import Instances
 from rlbatch.training.stack import Stack
@@ -491,7 +492,7 @@ def test_every_damage_to_every_file_is_found(keeper: Keeper, tmp_path: Path) -> 
 def test_another_version_is_not_continued(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     config = dqn(**DQN)
     train([config], keeper.open(), 80)
-    monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "0.1"})
+    monkeypatch.setattr(checkpoint_files, "versions", lambda: {"torch": "0.1"})
     with pytest.raises(Damaged, match="was written with rlbatch"):
         read(keeper.newest(), [config.run_id])
 
@@ -536,7 +537,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_training_goes_on(
     failing: str, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, full = dqn(**DQN), False
-    write, rename = checkpoint.write_bytes, Path.rename
+    write, rename = checkpoint_files.write_bytes, Path.rename
     names = {"state": "state.", "segment": "replay-", "manifest": "manifest"}
 
     def fail() -> None:
@@ -548,7 +549,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_training_goes_on(
             fail()
         write(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_bytes", write_until_full)
+    monkeypatch.setattr(checkpoint_files, "write_bytes", write_until_full)
     monkeypatch.setattr(Path, "rename", lambda path, to: fail() if full and failing == "rename" else rename(path, to))
 
     def mark(run_id: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from training.equivalence import (
 from rlbatch.config import RunConfig
 from rlbatch.training.sb3 import build_model
 
+pytestmark = pytest.mark.xdist_group("equivalence")  # each case is trained once
 EXACT = 1e-9
 """Of a tensor's norm, in float64: far above rounding (5e-12 measured at most), far below any other formula."""
 

@@ -17,6 +17,8 @@ from rlbatch.rows import Ending
 from rlbatch.training import sb3, stacked
 from rlbatch.training.policies import evaluate_again, evaluate_fresh, export, load_model
 
+pytestmark = pytest.mark.xdist_group("policies")  # each run is trained once
+
 
 def recorded(path: Path, config: RunConfig) -> RunFolder:
     folder = RunFolder(path)

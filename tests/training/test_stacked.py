@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -47,13 +48,16 @@ from rlbatch.training.stack import Stack
 # a run and its company
 
 BRIEF: dict[str, Any] = {"total_timesteps": 260, "learning_starts": 60, "n_evaluations": 1, "n_eval_episodes": 2}
+SHORT_EPISODES = {"max_episode_steps": 40}
+"""Of Pendulum, which has 200: an evaluation would take longer than the training."""
 
 
 def company(
     make: Callable[..., RunConfig], own: Callable[[int], dict[str, Any]] = lambda run: {}, **values: Any
 ) -> list[RunConfig]:
     """32 runs of about 200 updates that share values but for those that are each run's own."""
-    shared = {**BRIEF, **({"target_update_interval": 50} if make is dqn else {}), **values}
+    own_kind: dict[Any, dict[str, Any]] = {dqn: {"target_update_interval": 50}, sac: {"env_kwargs": SHORT_EPISODES}}
+    shared = {**BRIEF, **own_kind.get(make, {}), **values}
     return [make(seed=run, **{**shared, **own(run)}) for run in range(32)]
 
 
@@ -198,13 +202,20 @@ def breakable(algo: str, how: str, **values: Any) -> list[RunConfig]:
     return configs
 
 
-def assert_only_run_1_failed(broken: list[Reports], sound: list[Reports], timesteps: int, **about: Any) -> Ending:
+@functools.cache
+def sound(algo: str) -> list[Reports]:
+    """What breakable runs tell if nothing fails, whatever would."""
+    probes.Fragile.choose()
+    return train(breakable(algo, "raise"))
+
+
+def assert_only_run_1_failed(broken: list[Reports], whole: list[Reports], timesteps: int, **about: Any) -> Ending:
     """The others' numbers are those without the failure, and so are the failed run's before it."""
     for run in (0, 2):
-        assert differing(broken[run], sound[run]) == []
-        assert ending_of(sound[run]).outcome == "ok"
+        assert differing(broken[run], whole[run]) == []
+        assert ending_of(whole[run]).outcome == "ok"
     ending, told = ending_of(broken[1]), numbers(broken[1][:-1])
-    assert told == {name: value for name, value in numbers(sound[1]).items() if name in told}
+    assert told == {name: value for name, value in numbers(whole[1]).items() if name in told}
     assert max([report.timesteps for report in broken[1][:-1] if isinstance(report, Row)], default=0) <= timesteps
     assert (ending.timesteps, ending.policy) == (timesteps, None)
     assert ending.updates == count_updates(dqn(**about), timesteps)
@@ -228,28 +239,24 @@ def assert_only_run_1_failed(broken: list[Reports], sound: list[Reports], timest
 def test_an_environment_that_fails_ends_its_own_run_alone(
     algo: str, how: str, nonfinite: str | None, fragile: type[probes.Fragile]
 ) -> None:
-    configs = breakable(algo, how)
-    fragile.choose()
-    sound = train(configs)
+    configs, whole = breakable(algo, how), sound(algo)
     fragile.choose(victims={episode_seed(1, "episode", 1)})  # the second episode: steps 201 to 400
-    ending = assert_only_run_1_failed(train(configs), sound, timesteps=219)
+    ending = assert_only_run_1_failed(train(configs), whole, timesteps=219)
     assert ending.outcome == "env_error"
     assert ending.evidence
     assert ending.first_nonfinite == (None if nonfinite is None else {"timesteps": 219, "where": nonfinite})
 
 
 def test_a_failed_reset_and_a_failed_evaluation_end_their_own_run_alone(fragile: type[probes.Fragile]) -> None:
-    configs = breakable("dqn", "reset")
-    fragile.choose()
-    sound = train(configs)
+    configs, whole = breakable("dqn", "reset"), sound("dqn")
     for purpose, counter, timesteps in (("episode", 0, 0), ("episode", 1, 199), ("evaluation", 2, 0)):
         fragile.choose(victims={episode_seed(1, purpose, counter)})
-        ending = assert_only_run_1_failed(train(configs), sound, timesteps)
+        ending = assert_only_run_1_failed(train(configs), whole, timesteps)
         assert ending.outcome == "env_error"
         assert "told not to reset" in ending.evidence
     # evaluation 1 is due after step 150; its episodes are numbers 3 to 5
     fragile.choose(victims={episode_seed(1, "evaluation", 4)})
-    ending = assert_only_run_1_failed(train(configs), sound, timesteps=150)
+    ending = assert_only_run_1_failed(train(configs), whole, timesteps=150)
     assert ending.outcome == "env_error"
 
 
@@ -257,21 +264,19 @@ def test_one_environment_of_several_ends_the_whole_run(fragile: type[probes.Frag
     shared = {"n_envs": 3, "total_timesteps": 900}
     configs = breakable("dqn", "raise", **shared)
     fragile.choose()
-    sound = train(configs)
+    whole = train(configs)
     fragile.choose(victims={episode_seed(1, "episode", 3 + 2)})  # the second episode of the third environment
-    assert_only_run_1_failed(train(configs), sound, timesteps=3 * 219, **shared)
+    assert_only_run_1_failed(train(configs), whole, timesteps=3 * 219, **shared)
 
 
 @pytest.mark.parametrize(("instance", "timesteps"), [(4, 0), (10, 0)], ids=["training", "evaluation"])
 def test_an_environment_that_cannot_be_made_ends_its_own_run_alone(
     instance: int, timesteps: int, fragile: type[probes.Fragile]
 ) -> None:
-    configs = breakable("dqn", "raise")
-    fragile.choose()
-    sound = train(configs)
+    configs, whole = breakable("dqn", "raise"), sound("dqn")
     # 1 and 2 tell whether a reset restores it, 3 to 5 train the three runs, 6 to 14 evaluate them
     fragile.choose(unmakeable={instance})
-    ending = assert_only_run_1_failed(train(configs), sound, timesteps)
+    ending = assert_only_run_1_failed(train(configs), whole, timesteps)
     assert ending.outcome == "env_error"
     assert "no licence left" in ending.reason
 

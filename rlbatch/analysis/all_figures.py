@@ -1,0 +1,55 @@
+"""Which figures does an answer have? For each environment and design, then for each environment, then for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from rlbatch.analysis.answer import Answer, Part, Together
+from rlbatch.analysis.curve_figures import learning_curves
+from rlbatch.analysis.diagnostic_figures import diagnostics
+from rlbatch.analysis.figures import Figure
+from rlbatch.analysis.front_figures import cost_front
+from rlbatch.analysis.heat_figures import environments, heat_maps
+from rlbatch.analysis.score_figures import planned_response, profiles, responses, steadiness
+
+
+def figures_of(found: Answer) -> tuple[Figure, ...]:
+    """Returns all figures; reads the train rows of the arms that stand for a batch size."""
+    figures: list[Figure] = []
+    reference = dict(found.comparison.collected.analysis.get("reference", {}))
+    for part in found.parts:
+        figures += _of_part(part, found, reference)
+    for scored in {id(part.scored): part.scored for part in found.parts}.values():
+        figures += heat_maps(scored, found.metric, reference)
+    designs: dict[str, list[Together]] = {}
+    for both in found.together:
+        designs.setdefault("".join(f", {axis} {value}" for axis, value in both.fixed.items()), []).append(both)
+    for design, many in designs.items():
+        figures += [profiles(many, design), environments(many, design)]
+    return _with_own_names(figures)
+
+
+def _of_part(part: Part, found: Answer, reference: dict[str, object]) -> list[Figure]:
+    return [
+        *([planned_response(part, found.metric)] if found.declared else []),
+        responses(part, found.metric, reference),
+        learning_curves(part),
+        *steadiness(part),
+        *cost_front(part),
+        *diagnostics(part),
+    ]
+
+
+def _with_own_names(figures: Iterable[Figure]) -> tuple[Figure, ...]:
+    """Returns the figures under names of their own: environments that differ in arguments alone share a name."""
+    seen: dict[str, int] = {}
+    named = []
+    for figure in figures:
+        count = seen[figure.name] = seen.get(figure.name, 0) + 1
+        if count > 1:
+            pictures = tuple(replace(picture, name=f"{picture.name}-{count}") for picture in figure.pictures)
+            named.append(replace(figure, name=f"{figure.name}-{count}", pictures=pictures))
+        else:
+            named.append(figure)
+    return tuple(named)

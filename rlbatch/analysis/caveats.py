@@ -1,0 +1,49 @@
+"""What has a reader to know before believing an answer? Said by every view of it, in the same words."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rlbatch.analysis.answer import Answer
+from rlbatch.analysis.arms import Arm
+from rlbatch.analysis.looks import looks_at
+
+_NAMED = 8
+"""Arms that are named before the rest is counted."""
+
+
+def caveats(found: Answer) -> tuple[str, ...]:
+    """Returns what limits an answer, a line each: none where all that was planned is there and was declared."""
+    comparison = found.comparison
+    said: list[str] = []
+    if not found.declared:
+        said.append("exploratory: metric and margin were not declared before training")
+    if comparison.missing:
+        told = ", ".join(f"{count} {status}" for status, count in sorted(_statuses(found).items()))
+        said.append(f"incomplete: {_runs(len(comparison.missing))} missing ({told})")
+    if comparison.unfinished:
+        said.append(f"incomplete: {_runs(len(comparison.unfinished))} not finished")
+    never = [arm for scored in comparison.tasks for arm in scored.task.arms if not arm.counted]
+    if never:
+        more = f" and {len(never) - _NAMED} more arms" if len(never) > _NAMED else ""
+        said.append(f"without any run that counts: {', '.join(map(_arm, never[:_NAMED]))}{more}")
+    for path in comparison.collected.experiments:
+        if looks := looks_at(path):
+            times = "once" if looks == 1 else f"{looks} times"
+            said.append(f"{path.name}: looked at {times} before it was finished; every look can mislead")
+    if comparison.collected.outside:
+        said.append(f"outside the plan, not counted: {_runs(len(comparison.collected.outside))}")
+    scales = dict.fromkeys(f"{one.task.name}: {one.scale.note}" for one in comparison.tasks if one.scale.note)
+    return (*said, *scales, *found.notes)
+
+
+def _statuses(found: Answer) -> Counter[str]:
+    return Counter(run.status for run in found.comparison.missing)
+
+
+def _arm(arm: Arm) -> str:
+    return f"{arm.env_id} batch {arm.batch_size} learning rate {arm.learning_rate:g}"
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'' if count == 1 else 's'}"

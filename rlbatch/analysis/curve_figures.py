@@ -1,0 +1,64 @@
+"""How does the return grow while the runs train? Mean curves by batch size, on each axis and at each learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rlbatch.analysis import efficiency
+from rlbatch.analysis.answer import Part
+from rlbatch.analysis.comparison import ScoredArm
+from rlbatch.analysis.efficiency import AXES
+from rlbatch.analysis.figures import Figure, Picture, curve, slug
+
+Arms = Mapping[int, ScoredArm]
+"""Batch size -> the arm that stands for it."""
+
+
+def learning_curves(part: Part) -> Figure:
+    """Returns the curves of an environment: the reader chooses the axis, and at which learning rates."""
+    groups = _groups(part)
+    pictures = [_curves(part, axis, rates, arms) for rates, arms in groups.items() for axis in part.scored.views]
+    controls = ("axis",) if "" in groups else ("axis", "learning rate")
+    return Figure(slug(part.name, "curves"), tuple(pictures), controls)
+
+
+def _groups(part: Part) -> dict[str, Arms]:
+    """Returns which arms can stand for the batch sizes, by the learning rates they have; the first as in the answer."""
+    first = part.ways[0]
+    if first.kind == "at its rate":
+        return {"": first.arms}
+    groups: dict[str, Arms] = {"each at its own best": first.arms} if first.tuned else {}
+    for rate in part.slice.learning_rates:
+        cells = {batch: part.scored.arms.get(arm.path) for (batch, at), arm in part.slice.cells.items() if at == rate}
+        arms = {batch: arm for batch, arm in sorted(cells.items()) if arm is not None}
+        if arms:
+            groups[f"{rate:g}"] = arms
+    return groups
+
+
+def _curves(part: Part, axis: str, rates: str, arms: Arms) -> Picture:
+    view = part.scored.views[axis]
+    series = []
+    for batch, arm in sorted(arms.items()):
+        spent = efficiency.amounts(arm.curves, axis, part.scored.clock)
+        if spent is not None:
+            shown = spent > 0 if view.log else spent >= 0
+            series.append(curve(batch, spent[shown], list(arm.curves.means.T[shown])))
+    about = "The band is the 95 % interval of the mean over seeds at each evaluation."
+    if view.log:
+        about += " The arms have different budgets on this axis: compare the amount to a height, not areas."
+    if part.ways[0].tuned and arms is part.ways[0].arms:
+        about += f" Learning rates: {', '.join(f'{t.best:g} at batch {b}' for b, t in part.ways[0].tuned.items())}."
+    at = f", learning rate {rates}" if rates else ""
+    own = arms is part.ways[0].arms
+    return Picture(
+        slug(part.name, "curves", axis, *([] if own else ["rate", rates])),
+        f"{part.name}: learning curves on {AXES[axis]}{at}",
+        "lines",
+        AXES[axis],
+        "return",
+        view.log,
+        tuple(series),
+        about,
+        choice=(AXES[axis], rates) if rates else (AXES[axis],),
+    )
