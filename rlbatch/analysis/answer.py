@@ -2,8 +2,8 @@
 
 In this order, for each environment and for all of them together: does the score rise or fall with the batch size; how
 does each batch size compare with the one that was declared as the reference; which ones are as good as the best. What
-compares batch sizes by one number per seed is here; what the numbers are is in `comparison.py`, and how they are tested
-in `trend.py`, `best.py` and `across.py`. Tables, pages and sentences only tell what stands in an `Answer`.
+compares batch sizes by one number per seed is here; what the numbers are is in `comparison.py`, how they are tested
+in `verdicts.py` and `across.py`. Tables, pages and sentences only tell what stands in an `Answer`.
 """
 
 from __future__ import annotations
@@ -12,66 +12,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlbatch.analysis import best, trend
+from rlbatch.analysis import trend
 from rlbatch.analysis.across import Aggregates, aggregates
 from rlbatch.analysis.arms import Slice, design_words
-from rlbatch.analysis.best import Comparison as Against
-from rlbatch.analysis.best import Standing
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
 from rlbatch.analysis.declared import exploratory, reference_of
-from rlbatch.analysis.failures import Failures, failures_of, failures_over
+from rlbatch.analysis.failures import failures_of, failures_over
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Kind, Way, by_seed, ways_of
 from rlbatch.analysis.scales import SHARES, THRESHOLD
 from rlbatch.analysis.seed_effect import seed_correlation
-from rlbatch.analysis.seeds import deviation_of, more_seeds
-from rlbatch.analysis.trend import Hump, Pooled
+from rlbatch.analysis.trend import Pooled
+from rlbatch.analysis.verdicts import Verdicts, concluded, verdicts_of
 from rlbatch.errors import InputError, nearest
 
 DELTA = 0.1
 """Largest difference that does not matter, as a part of the reference range, where nothing else was declared."""
 _SEED = 0
 """Of the resamples: the same folders give the same numbers."""
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """What is said of the batch sizes of one sample each.
-
-    Attributes:
-        means: batch size -> mean score.
-        trend: change of the mean score per doubling of the batch size; None with a single batch size.
-        hump: where the score rises and then falls, or None with fewer than three batch sizes.
-        reference: batch size that the others are compared with, or None where it is not there.
-        against: batch size -> how it compares with the reference.
-        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters, or
-            where something else differs too.
-        frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
-        more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
-        failures: batch size -> the seeds that failed; what a verdict cannot know of, see `failures.py`.
-    """
-
-    means: Mapping[int, Estimate]
-    trend: Estimate | None
-    hump: Hump | None
-    reference: int | None
-    against: Mapping[int, Against]
-    standings: Mapping[int, Standing]
-    frequency: Mapping[int, float]
-    more: Mapping[int, int | None]
-    failures: Mapping[int, Failures]
-
-    @property
-    def equivalent(self) -> list[int]:
-        """Batch sizes that are shown to be as good as the best, within delta."""
-        return best.indifference_set(self.standings)
-
-    @property
-    def deviation(self) -> float | None:
-        """Deviation of one seed, over all arms; None where some arm has a single one."""
-        return deviation_of(list(self.means.values()))
 
 
 @dataclass(frozen=True)
@@ -216,7 +176,7 @@ def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: 
     scaled = scored.scale.range is not None
     part = Part(scored, one, metric, ways, {}, scaled, None, reference, notes)
     compared, margin = _reference(reference, one), delta if scaled else None
-    verdicts = {way.kind: _verdicts(way, margin, compared, failures_of(way, part.cells)) for way in ways}
+    verdicts = {way.kind: verdicts_of(way, margin, compared, failures_of(way, part.cells)) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
     return replace(part, verdicts=verdicts, seed_correlation=alike)
 
@@ -226,40 +186,6 @@ def _reference(declared: Mapping[str, Any], part: Slice) -> int | None:
     labels = [labels["lr_reference_batch"] for arm in part.cells.values() for labels in arm.labels]
     batch: int | None = declared.get("batch_size", labels[0] if labels else None)
     return batch
-
-
-def _verdicts(way: Way, delta: float | None, reference: int | None, failures: Mapping[int, Failures]) -> Verdicts:
-    if way.confounded:  # whatever differs may differ for another reason than the batch size
-        return Verdicts(way.means, None, None, None, {}, {}, {}, {}, failures)
-    compared = reference if reference in way.means else None
-    found = _concluded(way.means, delta, compared, failures)
-    if len(way.means) < 2:
-        return found
-    frequency = best.selection_frequency(way.samples, _SEED, resampled=way.resampled)
-    return replace(found, frequency=frequency, more=_more(way.means, delta, compared))
-
-
-def _concluded(
-    means: Mapping[int, Estimate], delta: float | None, reference: int | None, failures: Mapping[int, Failures]
-) -> Verdicts:
-    several, by_batch = len(means) > 1, {float(batch): mean for batch, mean in means.items()}
-    return Verdicts(
-        means=means,
-        trend=trend.slope(by_batch) if several else None,
-        hump=trend.hump(by_batch),
-        reference=reference,
-        against=best.against_reference(means, reference) if several and reference is not None else {},
-        standings=best.compare_with_best(means, delta) if several and delta is not None else {},
-        frequency={},
-        more={},
-        failures=failures,
-    )
-
-
-def _more(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int | None]:
-    if delta is None or reference is None:
-        return {}
-    return {b: more_seeds(mean, means[reference], delta) for b, mean in means.items() if b != reference}
 
 
 def _together(parts: Sequence[Part], delta: float) -> tuple[list[Together], list[str]]:
@@ -306,7 +232,7 @@ def _joined(
         samples=samples,
         aggregates={batch: _aggregated(batch, ways) for batch in shared},
         slopes=trend.pool([trend.slope({batch: way.means[batch] for batch in shared}) for way in ways]),
-        verdicts=_concluded(joined, delta, compared, failures),
+        verdicts=concluded(joined, delta, compared, failures),
         improvement={
             batch: probability_of_improvement(these, samples[compared], worth=(worth[batch], worth[compared]))
             for batch, these in samples.items()

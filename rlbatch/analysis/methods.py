@@ -72,7 +72,13 @@ def _runs(found: Answer, arms: Sequence[Arm]) -> list[str]:
 def _rates(found: Answer) -> list[str]:
     """Returns how learning rates were treated, by the way that conclusions rest on."""
     words = dict.fromkeys(part.ways[0].words for part in found.parts)
-    return [f"Batch sizes were compared {one}." for one in words]
+    said = [f"Batch sizes were compared {one}." for one in words]
+    if any(way.tuned for part in found.parts for way in part.ways):
+        said.append(
+            "Where each has its own best learning rate, errors of means and aggregates are those of "
+            f"{RESAMPLES:,} resamples of choice and scores."
+        )
+    return said
 
 
 def _several(values: Iterable[int]) -> str:

@@ -84,7 +84,10 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "words": way.words,
             "notes": way.notes,
             "samples": way.samples,
-            "iqm": {batch: interquartile_mean(scores, SEED) for batch, scores in way.samples.items()},
+            "iqm": {
+                batch: interquartile_mean(scores, SEED, resampled=way.resampled.get(batch))
+                for batch, scores in way.samples.items()
+            },
             "tuned": way.tuned,
             "verdicts": part.verdicts[way.kind],
         }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
-from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
+from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.effort_tables import critical_line
 from rlbatch.analysis.intervals import MIN_SEEDS, Interval
@@ -18,6 +18,7 @@ from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.picks import Pick, picks_of
 from rlbatch.analysis.questions import Way
 from rlbatch.analysis.seeds import seeds_to_decide
+from rlbatch.analysis.verdicts import Verdicts
 from rlbatch.config import RunConfig
 from rlbatch.designs import replay_ratio
 

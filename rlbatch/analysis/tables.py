@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlbatch.analysis.across import interquartile_mean
-from rlbatch.analysis.answer import Answer, Part, Together, Verdicts
+from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.effort_tables import cost_table, effort_table, front_tables, power_law_tables
 from rlbatch.analysis.intervals import mean_of
@@ -14,6 +14,7 @@ from rlbatch.analysis.questions import Way, good_rates
 from rlbatch.analysis.rates import Band
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.table import Cell, Table, mean_cell, number_cell, shown
+from rlbatch.analysis.verdicts import Verdicts
 
 SEED = 0
 """Of the resamples: the same folders give the same numbers in every view."""

@@ -115,6 +115,9 @@ TABLE scores_at_best_rates
 Coverage of its 95 % interval, in per cent. Under five seeds there is none. The deviation of the scores is 0.13.
 
 TABLE advantage
+With 100 repeats a share of 95 % is known to within 4.4 points. Where one of several arms stands out, the interval is
+too short with ten seeds. With a fifth of the seeds failing it was not measured yet.
+
 ## Failures that were not seen
 
 Two arms have a mean of 0.75 where their seeds do not fail. One never fails; of the other, a fifth of the seeds score 0,

@@ -1,0 +1,99 @@
+"""What is said of batch sizes that are compared in one way? Trend, reference, best, and what else a reader needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rlbatch.analysis import best, trend
+from rlbatch.analysis.best import Comparison as Against
+from rlbatch.analysis.best import Standing
+from rlbatch.analysis.failures import Failures
+from rlbatch.analysis.intervals import Estimate
+from rlbatch.analysis.questions import Way
+from rlbatch.analysis.seeds import deviation_of, more_seeds
+from rlbatch.analysis.trend import Hump
+
+_SEED = 0
+"""Of the resamples: the same folders give the same numbers."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What is said of the batch sizes of one sample each.
+
+    Attributes:
+        means: batch size -> mean score.
+        trend: change of the mean score per doubling of the batch size; None with a single batch size.
+        hump: where the score rises and then falls, or None with fewer than three batch sizes.
+        reference: batch size that the others are compared with, or None where it is not there.
+        against: batch size -> how it compares with the reference.
+        standings: batch size -> how it compares with the best; empty where there is no scale to say what matters, or
+            where something else differs too.
+        frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
+        more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
+        failures: batch size -> the seeds that failed; what a verdict cannot know of, see `failures.py`.
+    """
+
+    means: Mapping[int, Estimate]
+    trend: Estimate | None
+    hump: Hump | None
+    reference: int | None
+    against: Mapping[int, Against]
+    standings: Mapping[int, Standing]
+    frequency: Mapping[int, float]
+    more: Mapping[int, int | None]
+    failures: Mapping[int, Failures]
+
+    @property
+    def equivalent(self) -> list[int]:
+        """Batch sizes that are shown to be as good as the best, within delta."""
+        return best.indifference_set(self.standings)
+
+    @property
+    def deviation(self) -> float | None:
+        """Deviation of one seed, over all arms; None where some arm has a single one."""
+        return deviation_of(list(self.means.values()))
+
+
+def verdicts_of(way: Way, delta: float | None, reference: int | None, failures: Mapping[int, Failures]) -> Verdicts:
+    """Returns what is said of the batch sizes in one way of comparing them.
+
+    Args:
+        way: from `ways_of`.
+        delta: largest difference that does not matter; None without a scale.
+        reference: batch size to compare with, or None.
+        failures: batch size -> its failed seeds.
+    """
+    if way.confounded:  # whatever differs may differ for another reason than the batch size
+        return Verdicts(way.means, None, None, None, {}, {}, {}, {}, failures)
+    compared = reference if reference in way.means else None
+    found = concluded(way.means, delta, compared, failures)
+    if len(way.means) < 2:
+        return found
+    frequency = best.selection_frequency(way.samples, _SEED, resampled=way.resampled)
+    return replace(found, frequency=frequency, more=_more(way.means, delta, compared))
+
+
+def concluded(
+    means: Mapping[int, Estimate], delta: float | None, reference: int | None, failures: Mapping[int, Failures]
+) -> Verdicts:
+    """Returns what is said of means alone; the arguments are those of `verdicts_of`."""
+    several, by_batch = len(means) > 1, {float(batch): mean for batch, mean in means.items()}
+    return Verdicts(
+        means=means,
+        trend=trend.slope(by_batch) if several else None,
+        hump=trend.hump(by_batch),
+        reference=reference,
+        against=best.against_reference(means, reference) if several and reference is not None else {},
+        standings=best.compare_with_best(means, delta) if several and delta is not None else {},
+        frequency={},
+        more={},
+        failures=failures,
+    )
+
+
+def _more(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int | None]:
+    if delta is None or reference is None:
+        return {}
+    return {b: more_seeds(mean, means[reference], delta) for b, mean in means.items() if b != reference}
