@@ -1,7 +1,7 @@
 """What is kept of an experiment that was run in full? A page of words, tables and figures, and one row per run.
 
 python results/keep.py NAME FOLDER    reads the run folders of experiments/NAME.yaml below FOLDER, and writes into
-                                      results/NAME: README.md, scores.csv, report.html and figures/
+                                      results/NAME: README.md, scores.csv and figures/
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plots import save
 from rlbatch.analysis.recommend import overall, recommend
-from rlbatch.analysis.report import write_report
 from rlbatch.analysis.table import Table, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import RlbatchError
@@ -50,8 +49,8 @@ def page(name: str, found: Answer, figures: list[str]) -> str:
         f"# {question_of(name)}\n",
         paragraph(f"""
             Declared before the runs in [experiments/{name}.yaml](../../experiments/{name}.yaml), trained by
-            `rlbatch run {name}`, and written from its run folders by `results/keep.py`. [report.html](report.html) is
-            the page with interactive figures, and [scores.csv](scores.csv) has one row for each run.
+            `rlbatch run {name}`, and written from its run folders by `results/keep.py`. From these `rlbatch report`
+            makes the page with interactive figures. [scores.csv](scores.csv) has one row for each run.
         """),
         "## Answer\n",
         *("\n".join(f"- {sentence}" for sentence in one.sentences) + "\n" for one in recommend(found)),
@@ -97,7 +96,6 @@ def keep(name: str, folder: Path) -> Path:
         told = csv.DictWriter(file, ("run", "outcome", *SCORES), lineterminator="\n")
         told.writeheader()
         told.writerows(rows_of(found))
-    write_report(found, figures, home / "report.html")
     shutil.rmtree(home / "figures", ignore_errors=True)
     save(pictures, home / "figures", ("svg",))
     return home
