@@ -18,6 +18,7 @@ from summaries import EXPERIMENTS, paragraph, table
 
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plots import save
@@ -27,8 +28,10 @@ from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import RlbatchError
 
 RESULTS = Path(__file__).parent
+SETTINGS = ("env", "design", "batch_size", "learning_rate", "seed", "run", "outcome")
 SCORES = ("auc", "final", "best", "drawdown_max", "dispersion", "steps_to_75%", "steps_to_threshold")
 """Metrics of a run in scores.csv; one that an environment does not have is left empty."""
+COLUMNS = (*SETTINGS, *SCORES)
 
 
 def question_of(name: str) -> str:
@@ -69,13 +72,21 @@ def page(name: str, found: Answer, figures: list[str]) -> str:
 def rows_of(found: Answer) -> Iterator[dict[str, object]]:
     """Yields each counted run with its settings that vary and its scores, and each that is missing with its outcome."""
     for scored in found.comparison.tasks:
+        slices = [(design_words(one.fixed).lstrip(", "), one.cells) for one in scored.task.slices]
         for arm in scored.task.arms:
+            there = [(design, cell) for design, cells in slices for cell, own in cells.items() if own.path == arm.path]
+            settings = {
+                "env": scored.task.name,
+                "design": "; ".join(design for design, _ in there),
+                "batch_size": arm.batch_size,
+                "learning_rate": next((f"{rate:g}" for _, (_, rate) in there), None),
+            }
             values = scored.arms[arm.path].values if arm.path in scored.arms else {}
             for number, run in enumerate(arm.counted):
                 told = {name: f"{values[name][number]:.6g}" for name in SCORES if name in values}
-                yield {"run": run.path, "outcome": run.status, **told}
+                yield {**settings, "seed": run.seed, "run": run.path, "outcome": run.status, **told}
             for run in arm.missing:
-                yield {"run": run.path, "outcome": run.status}
+                yield {**settings, "seed": run.seed, "run": run.path, "outcome": run.status}
 
 
 def keep(name: str, folder: Path) -> Path:
@@ -93,7 +104,7 @@ def keep(name: str, folder: Path) -> Path:
     home.mkdir(exist_ok=True)
     (home / "README.md").write_text(text, encoding="utf-8")
     with (home / "scores.csv").open("w", encoding="utf-8", newline="") as file:
-        told = csv.DictWriter(file, ("run", "outcome", *SCORES), lineterminator="\n")
+        told = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         told.writeheader()
         told.writerows(rows_of(found))
     shutil.rmtree(home / "figures", ignore_errors=True)

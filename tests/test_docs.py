@@ -33,7 +33,6 @@ NAMES = (
 )
 DOCUMENTS = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name in NAMES}
 README = DOCUMENTS["README.md"]
-DRAWN_BY_HAND = "results/readme/cartpole.png"
 ENDINGS = {0, 3, 130, 143}
 """Exit codes that are not an error's: done, a run ended badly, and two signals."""
 
@@ -194,7 +193,7 @@ def test_every_setting_has_help(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_links_to_local_files_lead_somewhere(name: str) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", DOCUMENTS[name])
-    local = [target for target in targets if "://" not in target and target != DRAWN_BY_HAND]
+    local = [target for target in targets if "://" not in target]
     missing = [target for target in local if not (REPOSITORY / name).parent.joinpath(target).exists()]
     assert missing == []
 

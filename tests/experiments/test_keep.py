@@ -42,6 +42,9 @@ def test_every_run_is_a_row_and_the_words_are_those_of_recommend(keep: ModuleTyp
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 5 + 2
     assert [row["outcome"] for row in rows if row["run"].endswith(("s050", "s051"))] == ["diverged", "crashed"]
+    assert {(row["env"], row["batch_size"], row["learning_rate"]) for row in rows} == {
+        ("CartPole-v1", size, "0.0001") for size in ("16", "64", "128")
+    }
     assert all(float(row["auc"]) for row in rows if row["outcome"] != "crashed")
     pictures = {path.name for path in (home / "figures").iterdir()}
     assert pictures

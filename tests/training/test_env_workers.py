@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from rlbatch.config import RunConfig
 from rlbatch.rows import Ending, Row
-from rlbatch.training import stacked
+from rlbatch.training import env_workers, stacked
 from rlbatch.training.env_workers import EnvWorkers, RemoteInstances
 from rlbatch.training.instances import Instances
 
@@ -21,17 +22,28 @@ DISCRETE = RunConfig.build(env_id="CartPole-v1", algo="dqn")
 KEEPER = RunConfig.build(env_id="Probe/Keeper-v0", algo="sac")
 
 
-def blocks() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("psm_*")}  # noqa: S108 - where Linux keeps them
+BLOCKS = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory
+
+
+class Named(SharedMemory):
+    """Shared memory that tells which blocks were made here; other processes of the machine make some too."""
+
+    made: ClassVar[list[str]] = []
+
+    def __init__(self, name: str | None = None, create: bool = False, size: int = 0) -> None:  # noqa: FBT001, FBT002
+        super().__init__(name, create, size)
+        self.made.append(self.name)
 
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[EnvWorkers]:
-    before = blocks()
-    workers = EnvWorkers(2, runs=3, modules=("probes",))
-    yield workers
-    workers.close()
-    assert blocks() <= before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(env_workers, "SharedMemory", Named)
+        workers = EnvWorkers(2, runs=3, modules=("probes",))
+        yield workers
+        workers.close()
+    assert Named.made
+    assert [name for name in Named.made if (BLOCKS / name).exists()] == []
 
 
 def play(instances: Instances | RemoteInstances, actions: np.ndarray, count: int) -> list[np.ndarray]:
