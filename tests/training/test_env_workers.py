@@ -30,7 +30,7 @@ class Named(SharedMemory):
 
     made: ClassVar[list[str]] = []
 
-    def __init__(self, name: str | None = None, create: bool = False, size: int = 0) -> None:  # noqa: FBT001, FBT002
+    def __init__(self, name: str | None = None, create: bool = False, size: int = 0) -> None:
         super().__init__(name, create, size)
         self.made.append(self.name)
 
