@@ -104,6 +104,9 @@ def test_every_figure_is_drawn_and_nothing_is_refused_or_asked_for(loaded: Loade
     assert page.locator(".plot:has(.main-svg)").count() == page.locator(".plot").count() == report[1]
     assert loaded.problems == []
     assert [url for url in loaded.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    titles = [button.get_attribute("data-title") or "" for button in page.locator(".modebar-btn").all()]
+    assert any("Download" in one for one in titles)
+    assert not [one for one in titles if "hare" in one or "loud" in one]  # plotly offers to send a figure away
     response = page.locator("#cartpole-v1-n-steps-1-response")
     assert response.locator(".legend button").count() == 3
     assert response.locator(".xaxislayer-above text").all_text_contents() == ["16", "64", "128"]

@@ -128,7 +128,7 @@
     const series = seen(figure.picture);
     const on = series.filter((one) => !figure.off.has(one.name));
     Plotly.react(figure.plot, kinds[figure.picture.kind](on, figure.picture), layout(figure.picture, on),
-      { responsive: !paper, displaylogo: false });
+      { responsive: !paper, displaylogo: false, showSendToCloud: false });
     legend(figure, series);
   };
 
