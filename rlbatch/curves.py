@@ -139,6 +139,9 @@ def crossings(means: Floats, thresholds: Sequence[float]) -> list[int | None]:
         means: (E,).
         thresholds: returns, in any order.
     """
+    if means.max() < min(thresholds, default=math.inf):
+        return [None] * len(thresholds)  # a fit lies nowhere above what it fits
+
     from scipy.optimize import isotonic_regression  # takes a third of a second to load, and a driver never comes here
 
     fit = isotonic_regression(means).x
