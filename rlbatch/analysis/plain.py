@@ -19,7 +19,7 @@ from rlbatch.analysis.effort_tables import reached
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.looks import looks_at
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.questions import good_rates
+from rlbatch.analysis.questions import Way, good_rates
 from rlbatch.analysis.recommend import Recommendation
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.tables import SEED
@@ -62,37 +62,36 @@ def plain_recommendations(said: Sequence[Recommendation], together: Sequence[str
     }
 
 
+def _arm(part: Part, cell: tuple[int, float], arm: ScoredArm) -> dict[str, Any]:
+    batch, rate = cell
+    return {
+        "batch_size": batch,
+        "learning_rate": rate,
+        "path": arm.arm.path,
+        "seeds": arm.curves.seeds,
+        "values": {name: _told(values) for name, values in arm.values.items()},
+        "reaching": _reaching(part, arm),
+        "cost": efficiency.cost_of(arm.arm, part.scored.clock),
+        "normalised": {name: arm.normalised(name) for name in arm.values if METRICS[name].kind in _ON_A_SCALE},
+        "across": arm.across,
+    }
+
+
+def _way(part: Part, way: Way) -> dict[str, Any]:
+    iqm = {b: interquartile_mean(scores, SEED, resampled=way.resampled.get(b)) for b, scores in way.samples.items()}
+    return {
+        "kind": way.kind,
+        "words": way.words,
+        "notes": way.notes,
+        "samples": way.samples,
+        "iqm": iqm,
+        "tuned": way.tuned,
+        "verdicts": part.verdicts[way.kind],
+    }
+
+
 def _part(part: Part, delta: float) -> dict[str, Any]:
     scored = part.scored
-    arms = [
-        {
-            "batch_size": batch,
-            "learning_rate": rate,
-            "path": arm.arm.path,
-            "seeds": arm.curves.seeds,
-            "values": {name: _told(values) for name, values in arm.values.items()},
-            "reaching": _reaching(part, arm),
-            "cost": efficiency.cost_of(arm.arm, scored.clock),
-            "normalised": {name: arm.normalised(name) for name in arm.values if METRICS[name].kind in _ON_A_SCALE},
-            "across": arm.across,
-        }
-        for (batch, rate), arm in part.cells.items()
-    ]
-    ways = [
-        {
-            "kind": way.kind,
-            "words": way.words,
-            "notes": way.notes,
-            "samples": way.samples,
-            "iqm": {
-                batch: interquartile_mean(scores, SEED, resampled=way.resampled.get(batch))
-                for batch, scores in way.samples.items()
-            },
-            "tuned": way.tuned,
-            "verdicts": part.verdicts[way.kind],
-        }
-        for way in part.ways
-    ]
     told: dict[str, Any] = jsonable(
         {
             "env_id": scored.task.env_id,
@@ -100,14 +99,14 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "scale": scored.scale,
             "marks": scored.marks,
             "scaled": part.scaled,
-            "ways": ways,
+            "ways": [_way(part, way) for way in part.ways],
             "mark": part.mark,
             "front": None if part.mark is None else scored.front(part.slice, part.mark),
             "power_laws": [{"fixed": fixed, "law": law} for fixed, law in scored.power_laws(part.metric)],
             "seed_correlation": part.seed_correlation,
             "good_rates": good_rates(part.cells, part.metric, delta) if part.scaled else {},
             "steadiness": {one.metric: one.standings for one in steadiness_of(part, delta)},
-            "arms": arms,
+            "arms": [_arm(part, cell, arm) for cell, arm in part.cells.items()],
         }
     )
     return told

@@ -48,6 +48,13 @@ def fill(
     return configs
 
 
+def two_environments(root: Path) -> list[Any]:
+    """Writes runs in two environments, the first with two learning rates; returns their configs."""
+    configs = fill(root, LEVELS, seeds=6, learning_rate=1e-3) + fill(root, LEVELS, seeds=6, learning_rate=1e-4)
+    acrobot = {16: -480.0, 64: -100.0, 128: -95.0}
+    return configs + fill(root, acrobot, seeds=6, noise=5.0, env_id="Acrobot-v1", learning_rate=1e-3)
+
+
 def answered(root: Path, configs: list[Any], **analysis: Any) -> Answer:
     plan(root, configs, **({"reference": {"batch_size": 64}, "metric": "auc", "equivalence": 0.1} | analysis))
     return answer(compare([root]))

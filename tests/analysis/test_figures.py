@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analysis.folders import config, write
-from analysis.test_answer import BAD, GOOD, LEVELS, answered, fill
+from analysis.test_answer import BAD, GOOD, LEVELS, answered, fill, two_environments
 from analysis.test_comparison import write_front
 
 from rlbatch.analysis.all_figures import figures_of
@@ -24,11 +24,7 @@ from rlbatch.analysis.tables import tables_of
 def known(tmp_path_factory: pytest.TempPathFactory) -> Answer:
     """Two environments, the first with two learning rates."""
     root = tmp_path_factory.mktemp("results") / "known"
-    configs = fill(root, LEVELS, seeds=6, learning_rate=1e-3) + fill(root, LEVELS, seeds=6, learning_rate=1e-4)
-    configs += fill(
-        root, {16: -480.0, 64: -100.0, 128: -95.0}, seeds=6, noise=5.0, env_id="Acrobot-v1", learning_rate=1e-3
-    )
-    return answered(root, configs)
+    return answered(root, two_environments(root))
 
 
 @pytest.fixture(scope="module")

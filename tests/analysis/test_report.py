@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from analysis.folders import config, plan, write
-from analysis.test_answer import LEVELS, answered, fill
+from analysis.test_answer import LEVELS, answered, fill, two_environments
 
 from rlbatch.analysis import plots
 from rlbatch.analysis.all_figures import figures_of
@@ -26,13 +26,9 @@ HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 def known(tmp_path_factory: pytest.TempPathFactory) -> Answer:
     """Two environments with two learning rates; one run failed with a reason that is markup."""
     root = tmp_path_factory.mktemp("results") / "known"
-    configs = fill(root, LEVELS, seeds=6, learning_rate=1e-3) + fill(root, LEVELS, seeds=6, learning_rate=1e-4)
-    configs += fill(
-        root, {16: -480.0, 64: -100.0, 128: -95.0}, seeds=6, noise=5.0, env_id="Acrobot-v1", learning_rate=1e-3
-    )
     failed = config(batch_size=64, seed=50, learning_rate=1e-3)
     write(root, failed, [10.0, 20.0], "env_error", HOSTILE)
-    return answered(root, [*configs, failed])
+    return answered(root, [*two_environments(root), failed])
 
 
 @pytest.fixture(scope="module")
