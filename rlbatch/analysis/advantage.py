@@ -4,25 +4,68 @@ The highest of several means is too high. So the batch size is chosen on one hal
 the reference on the other half, over many random halves. What is estimated is the advantage of a batch size that was
 chosen with half of the seeds.
 
-The differences of the splits are of the same seeds over and over, so their mean is less sure than their number says:
-the variance is that of one split times 1/J + n₂/n₁, for J splits into n₁ seeds that choose and n₂ that score (the
-corrected resampled t test of Nadeau & Bengio 2003, Machine Learning 52:239). The degrees of freedom are not those of
-the splits either: they are one less than the seeds of the smallest arm. Where each batch size has its own best learning
-rate, that is chosen once for all splits; so the variance is multiplied by how much less the scores tell than
-independent ones would.
+Its error is the larger of two, because each misses what the other sees:
+
+- How far the splits lie apart. They are of the same seeds over and over, so the variance is that of one split times
+  1/J + n₂/n₁, for J splits into n₁ seeds that choose and n₂ that score (the corrected resampled t test of Nadeau &
+  Bengio 2003, Machine Learning 52:239). Where one arm stands out nearly all splits choose it, and then nothing here
+  tells that other seeds would have chosen another.
+- How far one seed moves the mean of all splits (the jackknife: Efron & Stein 1981, Annals of Statistics 9:586). Where
+  arms are alike this is right on average, but varies much.
+
+`results/statistics` has the coverage. The degrees of freedom are one less than the seeds of the smallest arm. Where
+each batch size has its own best learning rate, that is chosen once for all splits; so the variance is multiplied by how
+much less the scores tell than independent ones would.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+from numpy.typing import NDArray
 
-from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Floats, Interval
+from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate, Floats, Interval
 
 SPLITS = 200
+
+
+class _Halves(NamedTuple):
+    """An arm's seeds in every split.
+
+    Attributes:
+        scores: (n,).
+        chooses: (J, n) whether a seed is of the half that chooses; the others are scored.
+    """
+
+    scores: Floats
+    chooses: NDArray[np.bool_]
+
+    @property
+    def choosing(self) -> int:
+        """Seeds of a half that chooses."""
+        return len(self.scores) // 2
+
+    @property
+    def scored(self) -> int:
+        """Seeds of a half that is scored."""
+        return len(self.scores) - self.choosing
+
+    def means(self) -> tuple[Floats, Floats]:
+        """Returns (J,) the mean of the half that chooses, and of the other."""
+        return self.chooses @ self.scores / self.choosing, ~self.chooses @ self.scores / self.scored
+
+    def means_without(self) -> tuple[Floats, Floats]:
+        """Returns (J, n) the same two means where one seed after the other is left out of its half."""
+        without = []
+        for mean, member, count in zip(
+            self.means(), (self.chooses, ~self.chooses), (self.choosing, self.scored), strict=True
+        ):
+            left = (mean[:, None] * count - self.scores) / (count - 1)
+            without.append(np.where(member, left, mean[:, None]))
+        return without[0], without[1]
 
 
 def cross_fitted(
@@ -41,7 +84,7 @@ def cross_fitted(
         reference: one of the batch sizes.
         seed: of the splits.
         worth: batch size -> of how many independent scores its own tell as much; by default their number.
-        splits: how many.
+        splits: how many, J.
         confidence: of the two-sided interval.
 
     Returns:
@@ -51,18 +94,43 @@ def cross_fitted(
     if len(samples) < 2 or seeds < MIN_SEEDS:
         return None
     rng = np.random.default_rng(seed)
-    differences = np.empty(splits)
-    for split in range(splits):
-        chosen, scored = {}, {}
-        for batch, scores in samples.items():
-            order = rng.permutation(len(scores))
-            half = len(scores) // 2
-            chosen[batch], scored[batch] = scores[order[:half]].mean(), scores[order[half:]].mean()
-        best = max(sorted(chosen), key=lambda batch: chosen[batch])
-        differences[split] = scored[best] - scored[reference]
-    mean = float(differences.mean())
-    uneven = max((len(scores) - len(scores) // 2) / (len(scores) // 2) for scores in samples.values())
+    arms = [_Halves(samples[batch], _halve(len(samples[batch]), splits, rng)) for batch in sorted(samples)]
+    at = sorted(samples).index(reference)
+    choosing, scored = (np.stack(means) for means in zip(*(arm.means() for arm in arms), strict=True))
+    differences = _of_the_chosen(choosing, scored) - scored[at]
+    uneven = max(arm.scored / arm.choosing for arm in arms)
+    apart = float(differences.var(ddof=1)) * (1 / splits + uneven)
     longer = max(len(scores) / (worth or {}).get(batch, len(scores)) for batch, scores in samples.items())
-    error = math.sqrt(float(differences.var(ddof=1)) * (1 / splits + uneven) * longer)
-    half_width = float(special.stdtrit(min(splits, seeds) - 1, (1 + confidence) / 2)) * error
-    return Interval(mean, mean - half_width, mean + half_width)
+    error = math.sqrt(max(apart, _jackknife(arms, at, choosing, scored)) * longer)
+    return Estimate(float(differences.mean()), error, min(splits, seeds) - 1, seeds).interval(confidence)
+
+
+def _halve(n: int, splits: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Returns (J, n) whether a seed chooses: half of the seeds of each split, rounded down."""
+    return np.asarray(rng.random((splits, n)).argsort(axis=1).argsort(axis=1) < n // 2)
+
+
+def _of_the_chosen(choosing: Floats, scored: Floats) -> Floats:
+    """Returns (J,) the score of the arm that each split chooses, the first of several; both are (arms, J)."""
+    return np.asarray(scored[choosing.argmax(axis=0), np.arange(choosing.shape[1])])
+
+
+def _jackknife(arms: Sequence[_Halves], reference: int, choosing: Floats, scored: Floats) -> float:
+    """Returns the variance of the mean of all splits, from what it becomes without one seed of one arm.
+
+    Args:
+        arms: the seeds of each arm.
+        reference: place of the reference among them.
+        choosing: (arms, J) mean of the half that chooses.
+        scored: (arms, J) mean of the other.
+    """
+    variance = 0.0
+    for own, arm in enumerate(arms):
+        own_choosing, own_scored = arm.means_without()
+        others = [other for other in range(len(arms)) if other != own]
+        rival = choosing[others].max(axis=0)[:, None]
+        chosen = np.where(own_choosing > rival, own_scored, _of_the_chosen(choosing[others], scored[others])[:, None])
+        advantage = chosen - (own_scored if own == reference else scored[reference][:, None])
+        n = len(arm.scores)
+        variance += (n - 1) * float(advantage.mean(axis=0).var())
+    return variance
