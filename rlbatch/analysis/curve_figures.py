@@ -48,7 +48,10 @@ def _curves(part: Part, axis: str, rates: str, arms: Arms) -> Picture:
     if view.log:
         about += " The arms have different budgets on this axis: compare the amount to a height, not areas."
     if part.ways[0].tuned and arms is part.ways[0].arms:
-        about += f" Learning rates: {', '.join(f'{t.best:g} at batch {b}' for b, t in part.ways[0].tuned.items())}."
+        about += (
+            f" Learning rates: {', '.join(f'{t.best:g} at batch {b}' for b, t in part.ways[0].tuned.items())}. Each is "
+            "the best on all seeds, so the curves have the luck of that choice, which the verdicts have not."
+        )
     at = f", learning rate {rates}" if rates else ""
     own = arms is part.ways[0].arms
     return Picture(
