@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 NEVER = "never"
+LAST = 3
+"""Evaluations whose mean is the final score."""
 UNCONFIRMED = 2
 """Last evaluations of a curve at which no crossing counts: nothing confirms it."""
 

@@ -22,7 +22,7 @@ from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.questions import Kind, Way, by_seed, ways_of
-from rlbatch.analysis.scales import SHARES, THRESHOLD
+from rlbatch.analysis.scales import main_mark
 from rlbatch.analysis.seed_effect import seed_correlation
 from rlbatch.analysis.trend import Pooled
 from rlbatch.analysis.verdicts import Verdicts, concluded, verdicts_of
@@ -68,7 +68,7 @@ class Part:
     @property
     def mark(self) -> str | None:
         """The mark that matters: the environment's threshold, else three quarters of the range."""
-        return next((mark for mark in (THRESHOLD, f"{SHARES[2]:.0%}") if mark in self.scored.marks), None)
+        return main_mark(self.scored.marks)
 
     @property
     def cells(self) -> dict[tuple[int, float], ScoredArm]:

@@ -69,9 +69,14 @@ class Arm:
         return tuple(sorted((*self.finished, *self.diverged), key=lambda run: run.seed))
 
     @property
+    def runs(self) -> tuple[Run, ...]:
+        """All that were planned."""
+        return (*self.counted, *self.missing, *self.unfinished)
+
+    @property
     def planned(self) -> int:
         """How many runs were planned."""
-        return len(self.counted) + len(self.missing) + len(self.unfinished)
+        return len(self.runs)
 
     @property
     def complete(self) -> bool:

@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rlbatch.analysis.arms import too_large
+from rlbatch.analysis.collect import grid
 from rlbatch.analysis.intervals import mean_of
 from rlbatch.config import RunConfig, from_dict
 from rlbatch.curves import Floats
+from rlbatch.designs import count_updates
 from rlbatch.errors import InputError
 from rlbatch.hparams import Settings, settings_of
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
-from rlbatch.rows import grid_points
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,6 @@ def judged(curves: Iterable[Curve]) -> list[Curve]:
     return [replace(curve, outcome="diverged") if curve.config.run_id in lacking else curve for curve in found]
 
 
-def lowest(curves: Iterable[Curve], reference: float | None) -> float:
-    """Returns the return that a diverged run has afterwards: the lowest of any run, or the reference if it is lower.
-
-    Args:
-        curves: all runs of one environment.
-        reference: where the environment's score scale begins, or None.
-    """
-    heights = [height for curve in curves for *_, height in curve.points]
-    return min(heights if reference is None else [*heights, reference], default=0.0)
-
-
 def band(curves: Sequence[Curve], low: float) -> Band | None:
     """Returns the mean curve of one arm with a t interval at each evaluation, or None without any evaluation.
 
@@ -150,7 +140,5 @@ def _to_the_end(samples: dict[int, int], config: RunConfig) -> dict[int, int]:
         config: any run of the arm.
     """
     last = max(samples)
-    start = max(last, config.learning_starts)
-    rate = config.batch_size * config.gradient_steps / (config.train_freq * config.n_envs)
-    ahead = (step for step in grid_points(config.total_timesteps, config.n_evaluations) if step > last)
-    return samples | {step: samples[last] + round(rate * max(step - start, 0)) for step in ahead}
+    ahead = (step for step in grid(config) if step > last)
+    return samples | {step: count_updates(config, step) * config.batch_size for step in ahead}

@@ -17,7 +17,8 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 
-from rlbatch.analysis.bands import Band, Curve, band, lowest
+from rlbatch.analysis.bands import Band, Curve, band
+from rlbatch.analysis.scores import floor_of
 from rlbatch.config import RunConfig
 from rlbatch.errors import RefusedError
 from rlbatch.events import scalars
@@ -100,7 +101,10 @@ def _lows(curves: Iterable[Curve], measured: Sequence[Entry]) -> dict[tuple[str,
     for curve in curves:
         by_environment.setdefault(curve.environment, []).append(curve)
     return {
-        environment: lowest(found, low_of(environment[0], found[0].config.env_kwargs, measured))
+        environment: floor_of(
+            low_of(environment[0], found[0].config.env_kwargs, measured),
+            (height for curve in found for *_, height in curve.points),
+        )
         for environment, found in by_environment.items()
     }
 

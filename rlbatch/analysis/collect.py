@@ -73,6 +73,11 @@ class Run:
     experiments: frozenset[Path] = frozenset()
 
     @property
+    def means(self) -> Floats:
+        """Mean return of each evaluation, (E,)."""
+        return np.asarray(self.returns.mean(axis=1)) if len(self.returns) else np.empty(0)
+
+    @property
     def arm(self) -> str:
         """The part of the path that runs share which differ in nothing but the seed."""
         return self.path.rpartition("/")[0]

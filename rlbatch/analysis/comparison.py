@@ -22,17 +22,14 @@ from rlbatch.analysis.efficiency import AXES, Clock, View
 from rlbatch.analysis.front import Cells, Front, front_of
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.power_law import PowerLaw, power_law_of
-from rlbatch.analysis.scales import THRESHOLD, Scale, marks_of, scale_of
+from rlbatch.analysis.scales import THRESHOLD, Scale, main_mark, marks_of, scale_of
 from rlbatch.analysis.scores import Crossings, Curves
 from rlbatch.analysis.where import runs_where
 from rlbatch.designs import replay_ratio
 from rlbatch.errors import InputError, nearest
-from rlbatch.references import low_of
 
 Floats = NDArray[np.float64]
 
-RETAINED = "75%"
-"""The mark after which retention is measured where an environment has no threshold."""
 _RATIO = ("replay_ratio", "train_freq", "gradient_steps")
 """Axes that set the replay ratio."""
 
@@ -205,29 +202,23 @@ def compare(
 
 def _scored(task: Task, collected: Collected, threshold: float | None) -> ScoredTask:
     """Returns an environment with the scores of its arms."""
-    low = low_of(task.env_id, task.env_kwargs, collected.references)
-    runs = [run for arm in task.arms for run in (*arm.counted, *arm.missing, *arm.unfinished)]
-    floor = scores.floor_of(low, runs)
-    found = [scores.curves_of(arm, floor) for arm in task.arms]
-    many = [these for these in found if these is not None]
-    plain = [scores.scores_of(these) for these in many]
+    runs = [run for arm in task.arms for run in arm.runs]
     experiments = frozenset[Path]().union(*(run.experiments for run in runs))
     best = scores.ceiling_of(runs)
     scale = scale_of(task.env_id, task.env_kwargs, collected.references, best=best, experiments=len(experiments))
+    floor = scores.floor_of(scale.low, (height for run in runs for height in run.means))
+    found = [scores.curves_of(arm, floor) for arm in task.arms]
+    many = [these for these in found if these is not None]
     marks = marks_of(task.env_id, scale) | ({} if threshold is None else {THRESHOLD: threshold})
     configs = [arm.config for arm in task.arms if arm.config is not None]
     clock = efficiency.clock_of(collected.costs, configs)
-    arms = {
-        these.arm.path: _scored_arm(these, values, scale, marks, clock)
-        for these, values in zip(many, plain, strict=True)
-    }
+    arms = {these.arm.path: _scored_arm(these, scale, marks, clock) for these in many}
     return ScoredTask(task, scale, floor, marks, clock, arms, efficiency.views(many, clock), experiments)
 
 
-def _scored_arm(
-    these: Curves, values: Mapping[str, Floats], scale: Scale, marks: Mapping[str, float], clock: Clock | None
-) -> ScoredArm:
+def _scored_arm(these: Curves, scale: Scale, marks: Mapping[str, float], clock: Clock | None) -> ScoredArm:
     """Returns an arm with all of its scores."""
+    values = scores.scores_of(these)
     crossings = scores.crossings_of(these, marks)
     counted = len(these.seeds)
     reached: dict[str, Floats] = {}
@@ -236,8 +227,8 @@ def _scored_arm(
         if spent is not None:
             to = {mark: efficiency.amounts_to(told, spent)[:counted] for mark, told in crossings.items()}
             reached |= {f"{axis}_to_{mark}": values for mark, values in to.items()}
-    kept = marks.get(THRESHOLD, marks.get(RETAINED))
-    steady = stability.stability_of(these.returns, scale.range, kept, these.diverged)
+    mark = main_mark(marks)
+    steady = stability.stability_of(these.returns, scale.range, None if mark is None else marks[mark], these.diverged)
     return ScoredArm(these, {**values, **reached, **steady}, crossings, _across(these, values, scale), scale)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rlbatch.analysis.collect import grid
 from rlbatch.analysis.comparison import Comparison
+from rlbatch.designs import count_updates
 from rlbatch.results import write_bytes
 
 COLUMNS = (
@@ -18,8 +19,6 @@ COLUMNS = (
 
 def write_episodes(comparison: Comparison, path: Path) -> None:
     """Writes the file, whole or not at all; evaluations that a diverged run lost are not in it."""
-    from rlbatch.designs import count_updates
-
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -29,7 +28,7 @@ def write_episodes(comparison: Comparison, path: Path) -> None:
                 continue
             points = grid(arm.config)
             updates = [count_updates(arm.config, point) for point in points]
-            for run in (*arm.counted, *arm.missing, *arm.unfinished):
+            for run in arm.runs:
                 named = (arm.env_id, arm.algo, arm.batch_size, arm.learning_rate, arm.path, run.seed, run.status)
                 for i, episodes in enumerate(run.returns):
                     spent = (points[i], updates[i], updates[i] * arm.batch_size)

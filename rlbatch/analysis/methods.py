@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rlbatch import __version__
+from rlbatch.analysis import across, redraws
 from rlbatch.analysis.answer import Answer
 from rlbatch.analysis.arms import Arm
+from rlbatch.analysis.intervals import CONFIDENCE
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.redraws import RESAMPLES
 
 
 def methods(found: Answer) -> str:
@@ -29,14 +30,13 @@ def methods(found: Answer) -> str:
         f"episodes on fixed seeds. Arms were compared by {METRICS[found.metric].about}.",
         *_scales(found),
         *_runs(found, arms),
-        *_rates(found),
-    ]
-    said.append(
+        _ways(found),
         "Intervals of means are Welch's; comparisons with the reference are corrected by Holm's method; verdicts on "
-        "the best arms use simultaneous 95 % bounds (Hsu's comparison with the best; equivalence margin "
-        f"{found.delta:.0%} of the range). Interquartile means have studentised bootstrap intervals (10,000 resamples)."
-    )
-    said += _chosen(found)
+        f"the best arms use simultaneous {CONFIDENCE:.0%} bounds (Hsu's comparison with the best; equivalence margin "
+        f"{found.delta:.0%} of the range). Intervals of interquartile means are bootstrap-t ({across.RESAMPLES:,} "
+        "resamples).",
+        *_chosen(found),
+    ]
     if found.together:
         said.append("Aggregates over environments weigh each alike; their resamples are stratified by environment.")
     if not found.declared:
@@ -44,18 +44,14 @@ def methods(found: Answer) -> str:
     return " ".join(said)
 
 
-def _chosen(found: Answer) -> list[str]:
-    """Returns how errors were got where learning rates were chosen."""
-    if not any(way.tuned for part in found.parts for way in part.ways):
-        return []
-    return [f"Errors of scores at chosen learning rates are those of {RESAMPLES:,} resamples of choice and scores."]
-
-
 def _scales(found: Answer) -> list[str]:
     own = [part.scored.task.name for part in found.parts if part.scaled and not part.scored.scale.listed]
     if not own:
         return []
-    return [f"In {', '.join(dict.fromkeys(own))} scores range from random play to the best arm of the experiment."]
+    return [
+        f"In {', '.join(dict.fromkeys(own))} scores range from random play to the best three evaluations in a row of "
+        "any run of the experiment."
+    ]
 
 
 def _runs(found: Answer, arms: Sequence[Arm]) -> list[str]:
@@ -69,16 +65,20 @@ def _runs(found: Answer, arms: Sequence[Arm]) -> list[str]:
     return said
 
 
-def _rates(found: Answer) -> list[str]:
+def _ways(found: Answer) -> str:
     """Returns how learning rates were treated, by the way that conclusions rest on."""
     words = dict.fromkeys(part.ways[0].words for part in found.parts)
-    said = [f"Batch sizes were compared {one}." for one in words]
-    if any(way.tuned for part in found.parts for way in part.ways):
-        said.append(
-            "Where each has its own best learning rate, errors of means and aggregates are those of "
-            f"{RESAMPLES:,} resamples of choice and scores."
-        )
-    return said
+    return f"Batch sizes were compared {'; '.join(words)}."
+
+
+def _chosen(found: Answer) -> list[str]:
+    """Returns how errors were got where learning rates were chosen."""
+    if not any(way.tuned for part in found.parts for way in part.ways):
+        return []
+    return [
+        "Where each batch size has its own best learning rate, a standard error is the standard deviation over "
+        f"{redraws.RESAMPLES:,} resamples of choice and scores, and intervals of interquartile means are Student's."
+    ]
 
 
 def _several(values: Iterable[int]) -> str:

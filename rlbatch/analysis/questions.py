@@ -194,7 +194,7 @@ def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm]) -> Way:
     at_edge = f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond"
     return Way(
         "at its own best rate",
-        "each batch size at its own best learning rate, chosen on one half of the seeds and scored on the other",
+        "each at its own best learning rate, chosen on one half of the seeds and scored on the other",
         {batch: one.scores for batch, one in by_batch.items()},
         {batch: cells[batch, one.best] for batch, one in by_batch.items()},
         by_batch,

@@ -52,7 +52,7 @@ class Scale(NamedTuple):
         """What 0 and 1 are."""
         if self.range is None:
             return "returns: there is no scale"
-        return "0: low, 1: reference" if self.listed else "0: random play, 1: the best arm of this experiment"
+        return "0: low, 1: reference" if self.listed else "0: random play, 1: the best three evaluations in a row"
 
     def score(self, values: Floats) -> Floats:
         """Returns returns on the scale; NaN where there is none."""
@@ -99,9 +99,14 @@ def marks_of(env_id: str, scale: Scale) -> dict[str, float]:
     """Returns name -> return of the marks that runs may reach: parts of the range, and the environment's threshold."""
     marks: dict[str, float] = {}
     if scale.low is not None and scale.range is not None:
-        marks = {f"{share:.0%}": scale.low + share * scale.range for share in SHARES}
+        marks = {_name(share): scale.low + share * scale.range for share in SHARES}
     threshold = threshold_of(env_id)
     return marks if threshold is None else marks | {THRESHOLD: threshold}
+
+
+def main_mark(marks: Mapping[str, float]) -> str | None:
+    """Returns the mark that matters: the environment's threshold, else three quarters of the range, else None."""
+    return next((mark for mark in (THRESHOLD, _name(0.75)) if mark in marks), None)
 
 
 def threshold_of(env_id: str) -> float | None:
@@ -111,3 +116,8 @@ def threshold_of(env_id: str) -> float | None:
     if spec is not None and spec.reward_threshold is not None:
         return float(spec.reward_threshold)
     return listed()[bare].threshold if bare in listed() else None
+
+
+def _name(share: float) -> str:
+    """Returns the name of the mark at a part of the range."""
+    return f"{share:.0%}"

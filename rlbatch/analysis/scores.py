@@ -23,9 +23,6 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
-LAST = 3
-"""Evaluations whose mean is the final score."""
-
 
 @dataclass(frozen=True)
 class Curves:
@@ -72,10 +69,14 @@ class Crossings(NamedTuple):
     never: Bools
 
 
-def floor_of(low: float | None, runs: Iterable[Run]) -> float:
-    """Returns the return at which a diverged run stays; `runs` are all of one environment in the comparison."""
-    lowest = [float(run.returns.mean(axis=1).min()) for run in runs if len(run.returns)]
-    return min([*lowest, *([] if low is None else [low])], default=0.0)
+def floor_of(low: float | None, means: Iterable[float]) -> float:
+    """Returns the return at which a diverged run stays: the lowest there is, or where the scale begins if it is lower.
+
+    Args:
+        low: where the environment's score scale begins, or None.
+        means: of every evaluation of all of the environment's runs.
+    """
+    return min([*means, *([] if low is None else [low])], default=0.0)
 
 
 def ceiling_of(runs: Iterable[Run]) -> float | None:
@@ -89,10 +90,9 @@ def ceiling_of(runs: Iterable[Run]) -> float | None:
     """
     highest = []
     for run in runs:
-        width = LAST if run.config is None else min(LAST, len(grid(run.config)))
-        if len(run.returns) >= width:
-            means = run.returns.mean(axis=1)
-            highest.append(float(np.lib.stride_tricks.sliding_window_view(means, width).mean(axis=1).max()))
+        width = curves.LAST if run.config is None else min(curves.LAST, len(grid(run.config)))
+        if len(run.means) >= width:
+            highest.append(float(np.lib.stride_tricks.sliding_window_view(run.means, width).mean(axis=1).max()))
     return max(highest, default=None)
 
 
@@ -135,7 +135,7 @@ def scores_of(these: Curves) -> dict[str, Floats]:
     means = these.means
     return {
         "auc": np.array([curves.area(these.timesteps, run) for run in means]),
-        "final": means[:, -LAST:].mean(axis=1),
+        "final": means[:, -curves.LAST :].mean(axis=1),
         "best": means.max(axis=1),
         "return_mean": means[:, -1],
     }
@@ -153,7 +153,7 @@ def crossings_of(these: Curves, marks: Mapping[str, float]) -> dict[str, Crossin
         marks: name -> return.
     """
     unfinished = [run for run in these.arm.unfinished if len(run.returns)]
-    means = [*these.means, *(run.returns.mean(axis=1) for run in unfinished)]
+    means = [*these.means, *(run.means for run in unfinished)]
     seeds = np.concatenate((these.seeds, np.array([run.seed for run in unfinished], dtype=np.int64)))
     found = [curves.crossings(run, list(marks.values())) for run in means]
     over = np.arange(len(means)) < len(these.seeds)

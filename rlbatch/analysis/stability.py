@@ -152,7 +152,7 @@ def collapsed(returns: Floats, low: float, span: float) -> Bools:
         low: where the score scale begins.
         span: its length, in units of return.
     """
-    final = returns.mean(axis=2)[:, -3:].mean(axis=1) - low
+    final = returns.mean(axis=2)[:, -curves.LAST :].mean(axis=1) - low
     learned = []
     for run in returns:
         both = curves.halves(run) or (run[:, 0], run[:, 0])

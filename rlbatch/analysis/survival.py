@@ -1,11 +1,11 @@
-"""How long does a run take to reach a threshold, and does it? Kaplan-Meier, where some never do.
+"""What does it take a run to reach a mark, and does it? Kaplan-Meier, where some never do.
 
-A run that finished without reaching the threshold took more than the budget: it is *never*, and counts. A run that has
-not finished may still reach it: it is *censored* (Kaplan & Meier 1958, JASA 53:457), two evaluations before its last,
-since at those no crossing counts yet. Both are given by the env steps up to which they were seen; leaving either out
-would make a batch size look faster than it is.
+Amounts are env steps, updates, samples or seconds. A run that finished without reaching the mark took more than the
+budget: it is *never*, and counts. A run that has not finished may still reach it: it is *censored* (Kaplan & Meier
+1958, JASA 53:457), two evaluations before its last, since at those no crossing counts yet. Both are given by the amount
+up to which they were seen; leaving either out would make a batch size look faster than it is.
 
-Env steps are those of evaluations, so a time is known up to the distance between two of them.
+Amounts are those of evaluations, so one is known up to the distance between two of them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, sample_of, 
 
 
 class Curve(NamedTuple):
-    """The share of runs that have reached the threshold, at the K env steps at which some run does; arrays (K,).
+    """The share of runs that have reached the mark, at the K amounts at which some run does; arrays (K,).
 
     Attributes:
-        steps: env steps, increasing.
+        amounts: increasing.
         at_risk: runs that had not reached it just before, and were still seen.
         reached: share that has reached it by then.
         low: lower end of the pointwise interval of `reached`.
         high: upper end.
     """
 
-    steps: Floats
+    amounts: Floats
     at_risk: NDArray[np.int64]
     reached: Floats
     low: Floats
@@ -42,9 +42,9 @@ class Reaching(NamedTuple):
     """Whether and when a budget suffices; what unfinished runs leave open is None.
 
     Attributes:
-        probability: of reaching the threshold within the budget, with Wilson's interval.
-        restricted_mean: mean of the env steps to the threshold, where those beyond the budget count as the budget.
-        median: env steps by which half of the runs have reached it, or None if fewer have by the last one seen.
+        probability: of reaching the mark within the budget, with Wilson's interval.
+        restricted_mean: mean of the amounts to the mark, where those beyond the budget count as the budget.
+        median: amount by which half of the runs have reached it, or None if fewer have by the last one seen.
     """
 
     probability: Interval | None
@@ -52,21 +52,21 @@ class Reaching(NamedTuple):
     median: float | None
 
 
-def kaplan_meier(steps: ArrayLike, reached: ArrayLike, *, confidence: float = CONFIDENCE) -> Curve:
-    """Returns the share of runs that have reached the threshold, over env steps.
+def kaplan_meier(amounts: ArrayLike, reached: ArrayLike, *, confidence: float = CONFIDENCE) -> Curve:
+    """Returns the share of runs that have reached the mark, over the amount spent.
 
     The intervals are Wilson's, with the number of trials that have the variance of Greenwood's formula (Rothman 1978,
     J. Chronic Dis. 31:557): without censoring, the number of runs.
 
     Args:
-        steps: (n,) env steps at which a run reached the threshold, or else the last at which it was seen.
+        amounts: (n,) spent by a run when it reached the mark, or else when it was last seen.
         reached: (n,) whether it did.
         confidence: of the two-sided intervals.
 
     Raises:
         ValueError: there is no run, or the lengths differ.
     """
-    ends, did = _runs(steps, reached)
+    ends, did = _runs(amounts, reached)
     times = np.unique(ends[did])
     at_risk = (ends >= times[:, None]).sum(axis=1)
     events = (ends[did] == times[:, None]).sum(axis=1)
@@ -80,17 +80,17 @@ def kaplan_meier(steps: ArrayLike, reached: ArrayLike, *, confidence: float = CO
     return Curve(times, at_risk, share, low, high)
 
 
-def reaching(steps: ArrayLike, reached: ArrayLike, budget: float, *, confidence: float = CONFIDENCE) -> Reaching:
-    """Returns whether and when runs reach the threshold within a budget.
+def reaching(amounts: ArrayLike, reached: ArrayLike, budget: float, *, confidence: float = CONFIDENCE) -> Reaching:
+    """Returns whether and when runs reach the mark within a budget.
 
     The variance of the restricted mean is that of Kaplan-Meier's area (Klein & Moeschberger 2003, Survival Analysis,
     4.5), times n/(n − 1); its interval is a t interval of n − 1 degrees of freedom. Without censoring both are those of
-    the mean of min(steps, budget).
+    the mean of min(amounts, budget).
 
     Args:
-        steps: (n,) env steps at which a run reached the threshold, or else the last at which it was seen.
+        amounts: (n,) spent by a run when it reached the mark, or else when it was last seen.
         reached: (n,) whether it did.
-        budget: env steps, above zero.
+        budget: amount, above zero.
         confidence: of the two-sided intervals.
 
     Raises:
@@ -98,25 +98,25 @@ def reaching(steps: ArrayLike, reached: ArrayLike, budget: float, *, confidence:
     """
     if not budget > 0:
         raise ValueError(f"budget: {budget:g} is not above zero")
-    ends, did = _runs(steps, reached)
+    ends, did = _runs(amounts, reached)
     did = did & (ends <= budget)
     ends = np.minimum(ends, budget)
     curve = kaplan_meier(ends, did, confidence=confidence)
     half = np.flatnonzero(curve.reached >= 0.5)
-    median = float(curve.steps[half[0]]) if len(half) else None
+    median = float(curve.amounts[half[0]]) if len(half) else None
     if ends.max() < budget and not (len(half) and curve.reached[-1] == 1):
         return Reaching(None, None, median)
-    if len(curve.steps):
+    if len(curve.amounts):
         probability = Interval(float(curve.reached[-1]), float(curve.low[-1]), float(curve.high[-1]))
     else:
         probability = wilson(0, int((ends == budget).sum()), confidence)
     return Reaching(probability, _restricted_mean(curve, budget, len(ends), confidence), median)
 
 
-def _runs(steps: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    ends, did = sample_of(steps, "steps"), np.asarray(reached, dtype=np.bool_)
+def _runs(amounts: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    ends, did = sample_of(amounts, "amounts"), np.asarray(reached, dtype=np.bool_)
     if did.shape != ends.shape:
-        raise ValueError(f"reached: {did.shape} does not match the {len(ends)} runs of steps")
+        raise ValueError(f"reached: {did.shape} does not match the {len(ends)} runs of amounts")
     return ends, did
 
 
@@ -128,14 +128,14 @@ def _trials(share: float, greenwood: float, seen: int) -> float:
 
 
 def _restricted_mean(curve: Curve, budget: float, runs: int, confidence: float) -> Interval:
-    """Returns the area under the share that has not reached the threshold, from 0 to the budget."""
-    edges = np.concatenate([[0.0], curve.steps, [budget]])
+    """Returns the area under the share that has not reached the mark, from 0 to the budget."""
+    edges = np.concatenate([[0.0], curve.amounts, [budget]])
     left = np.concatenate([[1.0], 1 - curve.reached])
     pieces = left * np.diff(edges)
     mean = float(pieces.sum())
     if runs < 2:
         return Interval(mean, 0.0, budget)
-    after = pieces[::-1].cumsum()[::-1][1:]  # area beyond each of the K steps
+    after = pieces[::-1].cumsum()[::-1][1:]  # area beyond each of the K amounts
     stay = left[1:] / left[:-1]
     hazards = 1 - stay
     with np.errstate(divide="ignore", invalid="ignore"):

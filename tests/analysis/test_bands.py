@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from boards import config_of, reached, record
 
-from rlbatch.analysis.bands import Curve, band, judged, lowest, read_curve
+from rlbatch.analysis.bands import Curve, band, judged, read_curve
 from rlbatch.errors import InputError
 
 
@@ -93,13 +93,6 @@ def test_what_lacked_memory_for_its_batch_size_alone_counts_as_diverged() -> Non
 
 def test_nothing_is_known_before_the_first_evaluation() -> None:
     assert band([curve([], None)], low=0.0) is None
-
-
-def test_the_lowest_return_is_the_reference_or_below() -> None:
-    curves = [curve([3.0, 5.0]), curve([4.0], "crashed", seed=1)]
-    assert lowest(curves, None) == 3.0
-    assert lowest(curves, 9.0) == 3.0
-    assert lowest(curves, -1.0) == -1.0
 
 
 def test_a_curve_is_read_from_its_folder(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_wilsons_interval_is_that_of_statsmodels(successes: int, trials: int, lo
 def test_kaplan_meier_and_the_restricted_mean_are_those_of_lifelines() -> None:
     golden = GOLDEN["survival"]
     curve = kaplan_meier(golden["steps"], golden["reached"])
-    assert curve.steps.tolist() == golden["times"]
+    assert curve.amounts.tolist() == golden["times"]
     assert curve.reached == pytest.approx(np.array(golden["share"]))
     found = reaching(golden["steps"], golden["reached"], 50_000)
     assert found.median == golden["median"]

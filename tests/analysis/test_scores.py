@@ -59,16 +59,21 @@ def test_want_of_memory_for_the_batch_is_a_curve_at_the_floor() -> None:
     assert (these.means.tolist(), these.diverged.tolist()) == ([[3.0] * 5], [True])
 
 
+def heights(runs: list[Run]) -> list[float]:
+    """Returns the mean return of every evaluation."""
+    return [height for one in runs for height in one.means]
+
+
 def test_the_floor_is_the_lowest_of_low_and_of_every_evaluation_there_is() -> None:
     runs = [run(CURVE), run([5, -7], "crashed", seed=1), run([-3], "partial", seed=2)]
-    assert floor_of(22.0, runs) == -7.0
-    assert floor_of(-50.0, runs) == -50.0
-    assert floor_of(None, runs) == -7.0
+    assert floor_of(22.0, heights(runs)) == -7.0
+    assert floor_of(-50.0, heights(runs)) == -50.0
+    assert floor_of(None, heights(runs)) == -7.0
     assert floor_of(None, []) == 0.0
 
 
 def test_the_lowest_is_an_evaluation_and_not_an_episode() -> None:
-    assert floor_of(None, [run([[-10.0, 10.0], [1.0, 3.0]])]) == 0.0
+    assert floor_of(None, heights([run([[-10.0, 10.0], [1.0, 3.0]])])) == 0.0
 
 
 @pytest.mark.parametrize("values", [{}, {"n_envs": 3}, {"train_freq": 7, "gradient_steps": 5}, {"n_envs": 300}])
@@ -116,7 +121,7 @@ def test_a_run_that_diverges_never_raises_a_mean(means: list[list[float]], which
     after[which] = run(episodes(means[which][:kept]), "diverged", seed=which, n_eval_episodes=2)
     told = []
     for runs in (before, after):
-        these = curves(*runs, floor=floor_of(low, runs))
+        these = curves(*runs, floor=floor_of(low, heights(runs)))
         found = crossings_of(these, {"mark": 10.0})["mark"]
         times = np.where(found.reached, these.timesteps[found.at], np.inf)
         told.append(({name: values.mean() for name, values in scores_of(these).items()}, times))
@@ -131,7 +136,7 @@ def normalised(runs: list[Run], low: float) -> dict[int, float]:
     entry = {"env_id": "Unlisted-v0", "env_kwargs": {}, "random_mean": low}
     scale = scale_of("Unlisted-v0", {}, [entry], best=ceiling_of(runs), experiments=1)
     (task,) = tasks_of(runs)
-    found = {one.batch_size: curves_of(one, floor_of(low, runs)) for one in task.arms}
+    found = {one.batch_size: curves_of(one, floor_of(low, heights(runs))) for one in task.arms}
     return {size: float(scale.score(scores_of(these)["auc"]).mean()) for size, these in found.items() if these}
 
 
@@ -177,5 +182,5 @@ def test_the_ceiling_is_three_evaluations_of_any_run() -> None:
 def test_what_was_lost_below_the_floor_is_the_one_exception() -> None:
     worst, other = [0, 0, -500, -500, -500], run([0, -10, 0, 0, 0])
     whole, lost = [run(worst, seed=1), other], [run(worst[:2], "diverged", seed=1), other]
-    areas = [scores_of(curves(*runs, floor=floor_of(0.0, runs)))["auc"].mean() for runs in (whole, lost)]
+    areas = [scores_of(curves(*runs, floor=floor_of(0.0, heights(runs))))["auc"].mean() for runs in (whole, lost)]
     assert areas[1] > areas[0]

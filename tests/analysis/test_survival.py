@@ -14,7 +14,7 @@ from rlbatch.analysis.survival import kaplan_meier, reaching
 def test_the_curve_by_hand() -> None:
     # at 10: 1 of 5; the run of 20 is censored; at 30: 1 of 3 left, so 1 − 4/5·2/3; the last two never reach it
     curve = kaplan_meier([10, 20, 30, 40, 40], [True, False, True, False, False])
-    assert curve.steps.tolist() == [10, 30]
+    assert curve.amounts.tolist() == [10, 30]
     assert curve.at_risk.tolist() == [5, 3]
     assert curve.reached == pytest.approx([1 / 5, 1 - 4 / 5 * 2 / 3])
     # Greenwood: 1/(5·4) + 1/(3·2), so the trials are p / ((1 − p)·G)
