@@ -45,9 +45,17 @@ def power_of(env_id: str, seeds: int) -> Power | None:
     return Power(seeds, detectable_difference(deviation, seeds), smallest_margin(deviation, seeds))
 
 
-def detectable_difference(deviation: float, seeds: int) -> float:
-    """Returns the true difference that a two-sided t test finds with probability `POWER`, in the deviation's unit."""
-    return (_quantile(1 - ALPHA / 2, seeds) + _quantile(POWER, seeds)) * deviation * math.sqrt(2 / seeds)
+def detectable_difference(deviation: float, seeds: int, comparisons: int = 1) -> float:
+    """Returns the true difference that a two-sided t test finds with probability `POWER`, in the deviation's unit.
+
+    Args:
+        deviation: over seeds.
+        seeds: of each arm.
+        comparisons: among which the level is shared (Bonferroni).
+    """
+    return (
+        (_quantile(1 - ALPHA / (2 * comparisons), seeds) + _quantile(POWER, seeds)) * deviation * math.sqrt(2 / seeds)
+    )
 
 
 def smallest_margin(deviation: float, seeds: int) -> float:
@@ -55,19 +63,20 @@ def smallest_margin(deviation: float, seeds: int) -> float:
     return (_quantile(1 - ALPHA, seeds) + _quantile((1 + POWER) / 2, seeds)) * deviation * math.sqrt(2 / seeds)
 
 
-def seeds_needed(deviation: float, difference: float) -> int:
+def seeds_needed(deviation: float, difference: float, comparisons: int = 1) -> int:
     """Returns the smallest number of runs per arm, at least 2, that find a true difference with probability `POWER`.
 
     Args:
         deviation: over seeds, in any unit.
         difference: above zero, in the same unit.
+        comparisons: among which the level is shared.
 
     Raises:
         ValueError: the difference is not above zero.
     """
     if not difference > 0:
         raise ValueError(f"difference: {difference:g} is not above zero")
-    return fewest_seeds(lambda seeds: detectable_difference(deviation, seeds) <= difference, 2)
+    return fewest_seeds(lambda seeds: detectable_difference(deviation, seeds, comparisons) <= difference, 2)
 
 
 def fewest_seeds(enough: Callable[[int], bool], least: int) -> int:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.errors import InputError, RefusedError
@@ -87,23 +87,43 @@ def by_machine(entries: Iterable[Entry]) -> list[list[Entry]]:
     return list(groups.values())
 
 
-def seconds(entries: Sequence[Entry], config: RunConfig, env_steps: float, updates: float) -> float | None:
-    """Returns how long so much of a run takes alone, or None where its cost was not measured.
+class Price(NamedTuple):
+    """What a run costs alone.
 
-    An env step costs the same at every batch size, so t_env is the median over those that were measured.
+    Attributes:
+        t_env: seconds of an env step.
+        t_update: seconds of an update.
+        t_update_range: the fastest and the slowest block in which the update was measured, in seconds.
+    """
+
+    t_env: float
+    t_update: float
+    t_update_range: tuple[float, float]
+
+
+def price_of(entries: Sequence[Entry], config: RunConfig) -> Price | None:
+    """Returns what a run costs alone, or None where that was not measured.
+
+    An env step costs the same at every batch size, so t_env is the median over those that were measured. An update of
+    more transitions takes no less time, so t_update is the isotonic fit over batch sizes: else noise would make a large
+    batch cheap.
 
     Args:
         entries: of one machine and device; see `by_machine`.
         config: the run; of the engine sb3 nothing is known.
-        env_steps: that were taken, over all its environments.
-        updates: that were done.
     """
+    from scipy.optimize import isotonic_regression  # takes a third of a second to load
+
     kind = kind_of(config)
-    own = [entry["t_update"] for entry in entries if entry["kind"] == kind]
-    if not own or config.engine != "stacked":
+    alike = {e["kind"]["batch_size"]: e for e in entries if _but_batch(e["kind"]) == _but_batch(kind)}
+    if config.batch_size not in alike or config.engine != "stacked":
         return None
+    sizes = sorted(alike)
+    fit = dict(zip(sizes, isotonic_regression([alike[size]["t_update"] for size in sizes]).x.tolist(), strict=True))
+    t_update = fit[config.batch_size]
+    low, high = alike[config.batch_size].get("t_update_range", (t_update, t_update))
     t_env = median(entry["t_env"] for entry in entries if _but_batch(entry["kind"]) == _but_batch(kind))
-    return float(env_steps * t_env + updates * own[-1])
+    return Price(float(t_env), t_update, (min(low, t_update), max(high, t_update)))
 
 
 def _but_batch(kind: Mapping[str, Any]) -> dict[str, Any]:

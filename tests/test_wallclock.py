@@ -10,7 +10,7 @@ import pytest
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.results import write_json
-from rlbatch.wallclock import by_machine, kind_of, read_costs, seconds
+from rlbatch.wallclock import by_machine, kind_of, price_of, read_costs
 
 MACHINE = {"cpu": "a", "cores": 2, "gpu": None, "torch": "2"}
 
@@ -24,33 +24,45 @@ def entry(run: RunConfig, t_env: float, t_update: float, **other: Any) -> dict[s
     return known | other
 
 
-def test_a_run_takes_its_env_steps_and_its_updates() -> None:
-    entries = [entry(config(batch_size=32), 0.001, 0.01)]
-    assert seconds(entries, config(batch_size=32), 1000, 200) == pytest.approx(1.0 + 2.0)
-    assert seconds(entries, config(batch_size=32), 0, 0) == 0
+PRICE = (0.001, 0.01, (0.01, 0.01))
 
 
 def test_an_env_step_costs_the_same_at_every_batch_size_and_an_update_what_its_own_batch_costs() -> None:
     costs = ((32, 0.001, 0.01), (64, 0.004, 0.02), (128, 0.002, 0.03))
     entries = [entry(config(batch_size=size), t_env, t_update) for size, t_env, t_update in costs]
     for size, _, t_update in costs:
-        assert seconds(entries, config(batch_size=size), 100, 10) == pytest.approx(0.2 + 10 * t_update)
+        assert price_of(entries, config(batch_size=size)) == (0.002, t_update, (t_update, t_update))
 
 
 def test_what_does_not_change_the_cost_does_not_matter_and_what_does_was_not_measured() -> None:
     entries = [entry(config(), 0.001, 0.01)]
     for same in ({"seed": 3}, {"learning_rate": 0.5}, {"train_freq": 16}, {"total_timesteps": 7}):
-        assert seconds(entries, config(**same), 10, 10) == pytest.approx(0.11)
+        assert price_of(entries, config(**same)) == PRICE
     others = ({"batch_size": 33}, {"net_arch": [8]}, {"env_id": "Acrobot-v1"}, {"n_envs": 2}, {"layer_norm": True})
     for other in (*others, {"env_kwargs": {"sutton_barto_reward": True}}, {"n_steps": 3}, {"activation_fn": "tanh"}):
-        assert seconds(entries, config(**other), 10, 10) is None
-    assert seconds(entries, config(engine="sb3"), 10, 10) is None
-    assert seconds([], config(), 10, 10) is None
+        assert price_of(entries, config(**other)) is None
+    assert price_of(entries, config(engine="sb3")) is None
+    assert price_of([], config()) is None
 
 
 def test_an_env_step_of_another_network_is_another() -> None:
     entries = [entry(config(), 0.001, 0.01), entry(config(batch_size=64, net_arch=[8]), 0.9, 0.01)]
-    assert seconds(entries, config(), 10, 0) == pytest.approx(0.01)
+    assert price_of(entries, config()) == PRICE
+
+
+def test_noise_makes_no_large_batch_cheap() -> None:
+    costs = ((32, 0.02), (64, 0.05), (128, 0.03), (256, 0.04))
+    entries = [entry(config(batch_size=size), 0.001, t, t_update_range=[t / 2, 2 * t]) for size, t in costs]
+    prices = {size: price_of(entries, config(batch_size=size)) for size, _ in costs}
+    assert {size: price.t_update for size, price in prices.items() if price} == pytest.approx(
+        {32: 0.02, 64: 0.04, 128: 0.04, 256: 0.04}
+    )
+    assert {size: price.t_update_range for size, price in prices.items() if price} == {
+        32: (0.01, 0.04),
+        64: (0.025, 0.1),
+        128: (0.015, 0.06),
+        256: (0.02, 0.08),
+    }
 
 
 def test_machines_and_devices_are_kept_apart() -> None:
@@ -65,7 +77,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert read_costs(path) == []
     entries = [entry(config(net_arch=[8, 8]), 0.001, 0.01)]
     write_json(path, {"schema": 1, "entries": entries})
-    assert seconds(read_costs(path), config(net_arch=[8, 8]), 10, 10) == pytest.approx(0.11)
+    assert price_of(read_costs(path), config(net_arch=[8, 8])) == PRICE
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def cross_fitted(
     reference: int,
     seed: int,
     *,
-    worth: Mapping[int, float] | None = None,
+    effective_sizes: Mapping[int, float] | None = None,
     splits: int = SPLITS,
     confidence: float = CONFIDENCE,
 ) -> Interval | None:
@@ -83,7 +83,7 @@ def cross_fitted(
         samples: batch size -> scores (n,), higher is better.
         reference: one of the batch sizes.
         seed: of the splits.
-        worth: batch size -> of how many independent scores its own tell as much; by default their number.
+        effective_sizes: batch size -> of how many independent scores its own tell as much; by default their number.
         splits: how many, J.
         confidence: of the two-sided interval.
 
@@ -100,7 +100,7 @@ def cross_fitted(
     differences = _of_the_chosen(choosing, scored) - scored[at]
     uneven = max(arm.scored / arm.choosing for arm in arms)
     apart = float(differences.var(ddof=1)) * (1 / splits + uneven)
-    longer = max(len(scores) / (worth or {}).get(batch, len(scores)) for batch, scores in samples.items())
+    longer = max(len(scores) / (effective_sizes or {}).get(batch, len(scores)) for batch, scores in samples.items())
     error = math.sqrt(max(apart, _jackknife(arms, at, choosing, scored)) * longer)
     return Estimate(float(differences.mean()), error, min(splits, seeds) - 1, seeds).interval(confidence)
 

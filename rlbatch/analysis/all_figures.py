@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from rlbatch.analysis.answer import Answer, Part, Together
+from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.curve_figures import learning_curves
 from rlbatch.analysis.diagnostic_figures import diagnostics
 from rlbatch.analysis.figures import Figure
@@ -23,7 +24,7 @@ def figures_of(found: Answer) -> tuple[Figure, ...]:
         figures += heat_maps(part.scored, found.metric, part.reference)
     designs: dict[str, list[Together]] = {}
     for both in found.together:
-        designs.setdefault("".join(f", {axis} {value}" for axis, value in both.fixed.items()), []).append(both)
+        designs.setdefault(design_words(both.fixed), []).append(both)
     for design, many in designs.items():
         figures += [profiles(many, design), environments(many, design)]
     return _with_own_names(figures)
@@ -31,8 +32,8 @@ def figures_of(found: Answer) -> tuple[Figure, ...]:
 
 def _of_part(part: Part, found: Answer) -> list[Figure]:
     return [
-        *([planned_response(part, found.metric)] if found.declared else []),
-        responses(part, found.metric, part.reference),
+        *([planned_response(part)] if found.declared else []),
+        responses(part),
         learning_curves(part),
         *steadiness(part),
         *cost_front(part),

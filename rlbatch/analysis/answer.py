@@ -8,6 +8,7 @@ in `verdicts.py` and `across.py`. Tables, pages and sentences only tell what sta
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,20 +19,19 @@ from rlbatch.analysis.arms import Slice, design_words
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
 from rlbatch.analysis.declared import exploratory, reference_of
 from rlbatch.analysis.failures import failures_of, failures_over
+from rlbatch.analysis.front import Front
 from rlbatch.analysis.improvement import probability_of_improvement
-from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine
+from rlbatch.analysis.intervals import SEED, Estimate, Floats, Interval, combine
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.questions import Kind, Way, by_seed, ways_of
 from rlbatch.analysis.scales import main_mark
 from rlbatch.analysis.seed_effect import seed_correlation
 from rlbatch.analysis.trend import Pooled
 from rlbatch.analysis.verdicts import Verdicts, concluded, verdicts_of
+from rlbatch.analysis.ways import Kind, Way, by_seed, ways_of
 from rlbatch.errors import InputError, nearest
 
 DELTA = 0.1
 """Largest difference that does not matter, as a part of the reference range, where nothing else was declared."""
-_SEED = 0
-"""Of the resamples: the same folders give the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,12 @@ class Part:
     @property
     def cells(self) -> dict[tuple[int, float], ScoredArm]:
         """(batch size, learning rate before the rule) -> arm, for those of which runs count, in ascending order."""
-        arms = self.scored.arms
-        return {cell: arms[arm.path] for cell, arm in sorted(self.slice.cells.items()) if arm.path in arms}
+        return self.scored.cells(self.slice)
+
+    @functools.cached_property
+    def front(self) -> Front | None:
+        """The updates and samples that its arms take to the mark; None without one."""
+        return None if self.mark is None else self.scored.front(self.slice, self.mark)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class Together:
         verdicts: over the environments' means.
         improvement: batch size -> probability that its run scores higher than one of the reference.
         means: batch size -> mean score in each environment.
-        worth: batch size -> of how many independent scores each environment's tell as much.
+        effective_sizes: batch size -> of how many independent scores each environment's tell as much.
     """
 
     fixed: Mapping[str, Any]
@@ -105,7 +109,7 @@ class Together:
     verdicts: Verdicts
     improvement: Mapping[int, Interval]
     means: Mapping[int, tuple[Estimate, ...]]
-    worth: Mapping[int, tuple[float, ...]]
+    effective_sizes: Mapping[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,9 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
         parts += [_part(scored, one, chosen, within, reference) for one in scored.task.slices]
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     parts = [part for part in parts if part.ways]
-    asked = comparison.asked if collected.whole else (*comparison.asked, "a part of the runs")
+    asked = [*comparison.asked, *(() if collected.whole else ("a part of the runs",))]
+    if any(len(scored.experiments) > 1 for scored in comparison.tasks):
+        asked.append("several experiments in one environment")
     why = exploratory(collected.plans, chosen, within, asked)
     together, apart = _together(parts, within)
     return Answer(comparison, chosen, within, why, tuple(parts), tuple(together), (*notes, *apart))
@@ -176,6 +182,8 @@ def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: 
     scaled = scored.scale.range is not None
     part = Part(scored, one, metric, ways, {}, scaled, None, reference, notes)
     compared, margin = _reference(reference, one), delta if scaled else None
+    if ways and "batch_size" in reference and compared not in ways[0].samples:
+        part = replace(part, notes=(*notes, f"batch {compared}, the declared reference, has no runs to compare with"))
     verdicts = {way.kind: verdicts_of(way, margin, compared, failures_of(way, part.cells)) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
     return replace(part, verdicts=verdicts, seed_correlation=alike)
@@ -193,7 +201,7 @@ def _together(parts: Sequence[Part], delta: float) -> tuple[list[Together], list
     groups: dict[tuple[str, Kind], list[tuple[Part, Way]]] = {}
     for part in parts:
         for way in part.ways:
-            if part.scaled and not way.confounded:
+            if part.scaled and not way.withheld:
                 groups.setdefault((repr(sorted(part.slice.fixed.items())), way.kind), []).append((part, way))
     found, notes = [], []
     for (_, kind), members in groups.items():
@@ -219,7 +227,7 @@ def _joined(
     ways = [way for _, way in members]
     samples = {batch: tuple(way.samples[batch] for way in ways) for batch in shared}
     means = {batch: tuple(way.means[batch] for way in ways) for batch in shared}
-    worth = {batch: tuple(way.worth(batch) for way in ways) for batch in shared}
+    sizes = {batch: tuple(way.effective_size(batch) for way in ways) for batch in shared}
     compared = reference if reference in samples else None
     words = {way.words for way in ways}
     joined = {batch: combine(these, [1 / len(ways)] * len(ways)) for batch, these in means.items()}
@@ -234,15 +242,15 @@ def _joined(
         slopes=trend.pool([trend.slope({batch: way.means[batch] for batch in shared}) for way in ways]),
         verdicts=concluded(joined, delta, compared, failures),
         improvement={
-            batch: probability_of_improvement(these, samples[compared], worth=(worth[batch], worth[compared]))
+            batch: probability_of_improvement(these, samples[compared], effective_sizes=(sizes[batch], sizes[compared]))
             for batch, these in samples.items()
             if compared is not None and batch != compared
         },
         means=means,
-        worth=worth,
+        effective_sizes=sizes,
     )
 
 
 def _aggregated(batch: int, ways: Sequence[Way]) -> Aggregates:
     drawn = [way.resampled[batch] for way in ways if batch in way.resampled]
-    return aggregates([way.samples[batch] for way in ways], _SEED, resampled=drawn or None)
+    return aggregates([way.samples[batch] for way in ways], SEED, resampled=drawn or None)

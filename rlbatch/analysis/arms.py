@@ -27,10 +27,19 @@ _FIRST = ("batch_size", "learning_rate", "match", "lr_rule", "replay_ratio")
 _TOGETHER = ("batch_size", "learning_rate")
 """Axes of the arms that are compared with each other."""
 _NEVER = ("env_id", "env_kwargs", "seed")
+_FOLLOWING = {
+    ("match", "samples"): ("train_freq", "gradient_steps", "replay_ratio"),
+    ("lr_rule", "adam-sde"): ("adam_beta1", "adam_beta2", "adam_eps", "tau"),
+}
+"""Design or rule -> the settings that it makes follow the batch size."""
 _MEMORY = ("algo", "net_arch", "buffer_size", "n_envs", "engine")
 """Settings besides the batch size that decide what memory a run needs."""
 _POWER = {"none": 0.0, "sqrt": 0.5, "linear": 1.0, "adam-sde": 0.5}
 """Power of the batch size with which each rule scales the learning rate."""
+
+
+View = Mapping[str, Any]
+"""The settings of an arm as one design asked for them."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,13 @@ class Slice(NamedTuple):
     Attributes:
         fixed: axis -> value, for every other axis.
         cells: (batch size, learning rate before the rule) -> arm.
+        confounds: settings that vary with batch size or learning rate, though neither design nor rule makes them: what
+            differs between batch sizes may come from these.
     """
 
     fixed: Mapping[str, Any]
     cells: Mapping[tuple[int, float], Arm]
+    confounds: tuple[str, ...] = ()
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -116,7 +128,7 @@ class Task:
         arms: all of them.
         axes: settings that vary and do not follow from those before them; `learning_rate` is the one before the rule.
         following: settings that vary because an axis does, such as `train_freq` under match: samples.
-        group: the axis that is looked at first, and the learning rates too only one at a time, if that is it; or None.
+        group: the axis of `--group`: only arms that agree in it share a slice; None without the option.
     """
 
     env_id: str
@@ -140,13 +152,15 @@ class Task:
         """
         first = [axis for axis in self.axes if axis == self.group]
         apart = first + [axis for axis in self.axes if axis not in (*first, *_TOGETHER)]
-        found: dict[str, tuple[dict[str, Any], dict[tuple[int, float], Arm]]] = {}
+        found: dict[str, tuple[dict[str, Any], dict[tuple[int, float], Arm], list[View]]] = {}
         for arm in self.arms:
             for view in _views(arm):
                 fixed = {axis: view[axis] for axis in apart}
-                _, cells = found.setdefault(json.dumps(fixed), (fixed, {}))
+                _, cells, views = found.setdefault(json.dumps(fixed), (fixed, {}, []))
                 cells[view["batch_size"], view["learning_rate"]] = arm
-        return tuple(Slice(*one) for one in sorted(found.values(), key=lambda one: _in_order(one[0].values())))
+                views.append(view)
+        ordered = sorted(found.values(), key=lambda one: _in_order(one[0].values()))
+        return tuple(Slice(fixed, cells, _confounds(views)) for fixed, cells, views in ordered)
 
 
 def tasks_of(runs: Iterable[Run], group: str | None = None) -> tuple[Task, ...]:
@@ -237,7 +251,16 @@ def too_large(runs: Iterable[tuple[RunConfig, str | None]]) -> set[str]:
     return {config.run_id for kind, config in lacked if fitted.get(kind) and max(fitted[kind]) < config.batch_size}
 
 
-def _views(arm: Arm) -> list[dict[str, Any]]:
+def _confounds(views: Sequence[View]) -> tuple[str, ...]:
+    """Returns the settings that vary in a slice and are neither compared in it nor made by its design and rule."""
+    made = {name for (label, value), names in _FOLLOWING.items() if views[0][label] == value for name in names}
+    if all(view["lr_rule"] == "none" for view in views):
+        made.add("lr_reference_batch")  # which then says nothing
+    names = (name for name in views[0] if name not in (*_TOGETHER, *made))
+    return tuple(name for name in names if any(view.get(name) != views[0][name] for view in views))
+
+
+def _views(arm: Arm) -> list[View]:
     """Returns an arm's settings once for each design that asked for it, the learning rate before the rule."""
     if arm.config is None:
         return []
@@ -253,7 +276,7 @@ def _in_order(values: Iterable[Any]) -> list[tuple[bool, float, str]]:
     return [(not is_number, float(value) if is_number else 0.0, json.dumps(value)) for is_number, value in pairs]
 
 
-def _axes(views: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _axes(views: Sequence[View]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the settings that vary, those that do not follow from the ones before them, and those that do."""
     names = dict.fromkeys((*_FIRST, *(name for view in views for name in view), *LABELS))
     axes: list[str] = []

@@ -1,9 +1,9 @@
 """Which arms are the best, and which are only not shown to be worse? Verdicts that hold for all arms at once.
 
-Against a declared reference: Welch's test for each other arm, with Holm's correction over those tests (Holm 1979,
+Outcome a declared reference: Welch's test for each other arm, with Holm's correction over those tests (Holm 1979,
 Scand. J. Stat. 6:65). Nobody chose the reference by its score.
 
-Against the best, which the scores themselves name: simultaneous bounds on how far each arm's mean lies from the best of
+Outcome the best, which the scores themselves name: simultaneous bounds on how far each arm's mean lies from the best of
 the others, after Hsu's multiple comparison with the best (Hsu 1984, Ann. Stat. 12:1136; Hsu 1996, Multiple Comparisons,
 ch. 4). The lower bounds, which show an arm to be *equivalent*, are Hsu's: every arm in turn is the control of one-sided
 comparisons with all others; only those with the truly best arm need to hold together. Hsu's upper bounds say of an arm
@@ -29,9 +29,9 @@ from scipy import special
 
 from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate, Floats, Interval, combine, sample_of
 
-Arm = TypeVar("Arm", bound=Hashable)
+Key = TypeVar("Key", bound=Hashable)
 Verdict = Literal["worse", "equivalent", "undecided"]
-Against = Literal["better", "worse", "no difference shown", "too few seeds"]
+Outcome = Literal["better", "worse", "no difference shown", "too few seeds"]
 
 _NODES = np.linspace(-5.6, 5.6, 33)
 _WEIGHTS = np.exp(-(_NODES**2) / 2) / np.exp(-(_NODES**2) / 2).sum()
@@ -39,7 +39,7 @@ _LOADING = 0.95
 """The largest correlation with the control that the integral resolves; to take it for a larger one is safe."""
 
 
-class Comparison(NamedTuple):
+class AgainstReference(NamedTuple):
     """One arm against the reference.
 
     Attributes:
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
 
     difference: Interval
     p_value: float
-    verdict: Against
+    verdict: Outcome
 
 
 class Standing(NamedTuple):
@@ -70,8 +70,8 @@ class Standing(NamedTuple):
 
 
 def against_reference(
-    arms: Mapping[Arm, Estimate], reference: Arm, *, confidence: float = CONFIDENCE
-) -> dict[Arm, Comparison]:
+    arms: Mapping[Key, Estimate], reference: Key, *, confidence: float = CONFIDENCE
+) -> dict[Key, AgainstReference]:
     """Returns how every other arm compares with the reference.
 
     Args:
@@ -88,7 +88,7 @@ def against_reference(
     enough = [arm for arm, found in others.items() if found.seeds >= MIN_SEEDS]
     corrected = dict(zip(enough, holm([others[arm].p_value() for arm in enough]), strict=True))
     return {
-        arm: Comparison(
+        arm: AgainstReference(
             found.interval(confidence), corrected.get(arm, 1.0), _against(found, corrected.get(arm), 1 - confidence)
         )
         for arm, found in others.items()
@@ -106,8 +106,8 @@ def holm(p_values: ArrayLike) -> list[float]:
 
 
 def compare_with_best(
-    arms: Mapping[Arm, Estimate], delta: float, *, confidence: float = CONFIDENCE
-) -> dict[Arm, Standing]:
+    arms: Mapping[Key, Estimate], delta: float, *, confidence: float = CONFIDENCE
+) -> dict[Key, Standing]:
     """Returns for every arm how far below the best it may be, and its verdict.
 
     An arm of fewer than `MIN_SEEDS` seeds may be anything: it is undecided, and while it is there no other arm is shown
@@ -137,12 +137,12 @@ def compare_with_best(
     return found
 
 
-def indifference_set(standings: Mapping[Arm, Standing]) -> list[Arm]:
+def indifference_set(standings: Mapping[Key, Standing]) -> list[Key]:
     """Returns the arms that are shown to be as good as the best, within delta."""
     return [arm for arm, standing in standings.items() if standing.verdict == "equivalent"]
 
 
-def not_worse(arms: Mapping[Arm, Estimate], *, confidence: float = CONFIDENCE) -> list[Arm]:
+def not_worse(arms: Mapping[Key, Estimate], *, confidence: float = CONFIDENCE) -> list[Key]:
     """Returns the arms that are not shown to be worse than the best, by how small a difference whatsoever.
 
     Args:
@@ -157,12 +157,12 @@ def not_worse(arms: Mapping[Arm, Estimate], *, confidence: float = CONFIDENCE) -
 
 
 def selection_frequency(
-    arms: Mapping[Arm, ArrayLike],
+    arms: Mapping[Key, ArrayLike],
     seed: int | np.random.Generator,
     *,
-    resampled: Mapping[Arm, Floats] | None = None,
+    resampled: Mapping[Key, Floats] | None = None,
     resamples: int = 10_000,
-) -> dict[Arm, float]:
+) -> dict[Key, float]:
     """Returns how often each arm has the highest mean when its seeds are drawn anew with replacement.
 
     This describes how far the choice depends on the seeds that happened. It is no probability of being best and no
@@ -241,7 +241,7 @@ def range_point(count: int, confidence: float) -> float:
     return high
 
 
-def _against(difference: Estimate, corrected: float | None, level: float) -> Against:
+def _against(difference: Estimate, corrected: float | None, level: float) -> Outcome:
     if corrected is None:
         return "too few seeds"
     if corrected > level:
@@ -249,7 +249,7 @@ def _against(difference: Estimate, corrected: float | None, level: float) -> Aga
     return "better" if difference.value > 0 else "worse"
 
 
-def _errors(arms: Mapping[Arm, Estimate]) -> tuple[Floats, Floats]:
+def _errors(arms: Mapping[Key, Estimate]) -> tuple[Floats, Floats]:
     """Returns each arm's squared standard error (K,), infinite under `MIN_SEEDS` seeds, and its degrees of freedom."""
     known = [mean.seeds >= MIN_SEEDS for mean in arms.values()]
     squares = [mean.error**2 if is_known else np.inf for mean, is_known in zip(arms.values(), known, strict=True)]

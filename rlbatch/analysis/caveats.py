@@ -8,6 +8,8 @@ from rlbatch.analysis.answer import Answer
 from rlbatch.analysis.arms import Arm
 from rlbatch.analysis.looks import looks_at
 
+_HARDLY = 0.1
+"""Part of the range below which all arms are said to have hardly learned."""
 _NAMED = 8
 """Arms that are named before the rest is counted."""
 
@@ -19,7 +21,8 @@ def caveats(found: Answer) -> tuple[str, ...]:
     if not found.declared:
         said.append(f"exploratory, not as declared before training: {found.exploratory}")
     if comparison.missing:
-        told = ", ".join(f"{count} {status}" for status, count in sorted(_statuses(found).items()))
+        statuses = Counter(run.status for run in comparison.missing)
+        told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
         said.append(f"incomplete: {_runs(len(comparison.missing))} missing ({told})")
     if comparison.unfinished:
         said.append(f"incomplete: {_runs(len(comparison.unfinished))} not finished")
@@ -27,18 +30,26 @@ def caveats(found: Answer) -> tuple[str, ...]:
     if never:
         more = f" and {len(never) - _NAMED} more arms" if len(never) > _NAMED else ""
         said.append(f"without any run that counts: {', '.join(map(_arm, never[:_NAMED]))}{more}")
-    for path in comparison.collected.experiments:
-        if looks := looks_at(path):
+    for path, plan in comparison.collected.plans.items():
+        if looks := looks_at(path, len(plan.runs)):
             times = "once" if looks == 1 else f"{looks} times"
-            said.append(f"{path.name}: looked at {times} before it was finished; every look can mislead")
+            said.append(f"{path.name}: looked at {times} before all runs had finished; every look can mislead")
     if comparison.collected.outside:
         said.append(f"outside the plan, not counted: {_runs(len(comparison.collected.outside))}")
     scales = dict.fromkeys(f"{one.task.name}: {one.scale.note}" for one in comparison.tasks if one.scale.note)
-    return (*said, *scales, *found.notes)
+    return (*said, *scales, *_limits(found), *found.notes)
 
 
-def _statuses(found: Answer) -> Counter[str]:
-    return Counter(run.status for run in found.comparison.missing)
+def _limits(found: Answer) -> list[str]:
+    """Returns where nothing is concluded, and where what is concluded says little."""
+    said = []
+    for part in found.parts:
+        way = part.ways[0]
+        if way.withheld:
+            said.append(f"{part.name}: no verdict: {way.withheld}")
+        if part.scaled and max(mean.value for mean in way.means.values()) < _HARDLY:
+            said.append(f"{part.name}: all score below {_HARDLY:.0%} of the range; runs that hardly learned are alike")
+    return said
 
 
 def _arm(arm: Arm) -> str:

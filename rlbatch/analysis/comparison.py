@@ -24,6 +24,7 @@ from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.power_law import PowerLaw, power_law_of
 from rlbatch.analysis.scales import THRESHOLD, Scale, main_mark, marks_of, scale_of
 from rlbatch.analysis.scores import Crossings, Curves
+from rlbatch.analysis.survival import Reaching, reaching
 from rlbatch.analysis.where import runs_where
 from rlbatch.designs import replay_ratio
 from rlbatch.errors import InputError, nearest
@@ -62,6 +63,20 @@ class ScoredArm:
         """Returns (R,) a metric of the runs on the environment's scale; NaN where a score has none."""
         return METRICS[metric].normalised(self.values[metric], self.scale)
 
+    def reaching(self, mark: str, spent: Floats) -> Reaching:
+        """Returns whether and when the runs reach a mark, unfinished ones as censored.
+
+        Args:
+            mark: one of `crossings`.
+            spent: (T,) of an axis at each evaluation.
+        """
+        told = self.crossings[mark]
+        return reaching(spent[told.at], told.reached, float(spent[-1]))
+
+    def on_scale(self, metric: str) -> Floats:
+        """Returns (R,) a metric of the runs on the environment's scale, or as it is where there is no scale."""
+        return self.values[metric] if self.scale.range is None else self.normalised(metric)
+
     def normalised_across(self, metric: str) -> float:
         """Returns a metric across the runs on the environment's scale; NaN where it has none."""
         return float(ACROSS[metric].normalised(np.array(self.across[metric]), self.scale))
@@ -91,49 +106,46 @@ class ScoredTask:
     views: Mapping[str, View]
     experiments: frozenset[Path]
 
-    def cells(self, part: Slice, metric: str) -> dict[tuple[int, float], Floats]:
-        """Returns (batch size, learning rate before the rule) -> (R,) a metric of the runs, for the arms of a slice."""
-        found = {cell: self.arms.get(arm.path) for cell, arm in part.cells.items()}
-        return {cell: scored.values[metric] for cell, scored in found.items() if scored is not None}
+    def cells(self, one: Slice) -> dict[tuple[int, float], ScoredArm]:
+        """Returns (batch size, learning rate before the rule) -> arm, ascending, for those of which runs count."""
+        return {cell: self.arms[arm.path] for cell, arm in sorted(one.cells.items()) if arm.path in self.arms}
 
-    def power_laws(self, metric: str, *, seed: int = 0) -> tuple[tuple[Mapping[str, Any], PowerLaw], ...]:
+    def power_laws(self, metric: str) -> tuple[tuple[Mapping[str, Any], PowerLaw], ...]:
         """Returns how the best batch size follows the replay ratio, for each part of the arms that has such an axis.
 
         Args:
             metric: of which higher is better.
-            seed: of the resamples.
         """
         groups: dict[str, tuple[dict[str, Any], dict[tuple[float, int, float], Floats]]] = {}
-        for part in self.task.slices:
-            ratios = {replay_ratio(arm.config) for arm in part.cells.values() if arm.config is not None}
+        for one in self.task.slices:
+            ratios = {replay_ratio(arm.config) for arm in one.cells.values() if arm.config is not None}
             if len(ratios) == 1:
-                fixed = {axis: value for axis, value in part.fixed.items() if axis not in _RATIO}
+                fixed = {axis: value for axis, value in one.fixed.items() if axis not in _RATIO}
                 _, cells = groups.setdefault(json.dumps(fixed, sort_keys=True), (fixed, {}))
                 (ratio,) = ratios
-                cells |= {(ratio, *cell): values for cell, values in self.cells(part, metric).items()}
+                cells |= {(ratio, *cell): arm.values[metric] for cell, arm in self.cells(one).items()}
         return tuple(
-            (fixed, power_law_of(cells, seed=seed))
+            (fixed, power_law_of(cells))
             for fixed, cells in groups.values()
             if len({ratio for ratio, _, _ in cells}) > 1
         )
 
-    def front(self, part: Slice, mark: str, *, seed: int = 0) -> Front:
+    def front(self, one: Slice, mark: str) -> Front:
         """Returns the updates and samples that the arms of a slice take to a mark, with the critical batch size.
 
         A mark is reached between two evaluations: half the way is taken, else small amounts would be overestimated.
         An arm of which no run was begun may belong to any slice, so its batch size is not finished in all of them.
         """
         cells: Cells = {
-            cell: efficiency.amounts_to(scored.crossings[mark], efficiency.half_way(scored.curves.updates))
-            for cell, arm in part.cells.items()
-            if (scored := self.arms.get(arm.path)) is not None
+            cell: efficiency.amounts_to(arm.crossings[mark], efficiency.half_way(arm.curves.updates))
+            for cell, arm in self.cells(one).items()
         }
-        first = next(iter(part.cells.values()))
+        first = next(iter(one.cells.values()))
         evaluations = 0 if first.config is None else len(grid(first.config))
         unknown = [arm for arm in self.task.arms if arm.config is None]
-        lacking = {arm.batch_size for arm in (*part.cells.values(), *unknown) if not arm.complete}
-        rule = _has_rule(first, part.fixed)
-        return front_of(cells, evaluations=evaluations, rule=rule, lacking=lacking, seed=seed)
+        lacking = {arm.batch_size for arm in (*one.cells.values(), *unknown) if not arm.complete}
+        rule = _has_rule(first, one.fixed)
+        return front_of(cells, evaluations=evaluations, rule=rule, lacking=lacking)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rlbatch.analysis.collect import Run, facts_of
 from rlbatch.analysis.comparison import Comparison, ScoredArm
 from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate, Floats, Interval, difference_of
 from rlbatch.analysis.looks import note_confirmation
-from rlbatch.analysis.questions import values_of
+from rlbatch.analysis.ways import values_of
 from rlbatch.config import RunConfig
 from rlbatch.experiment import Experiment
 from rlbatch.results import find_runs

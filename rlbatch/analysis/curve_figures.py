@@ -29,8 +29,7 @@ def _groups(part: Part) -> dict[str, Arms]:
         return {"": first.arms}
     groups: dict[str, Arms] = {"each at its own best": first.arms} if first.tuned else {}
     for rate in part.slice.learning_rates:
-        cells = {batch: part.scored.arms.get(arm.path) for (batch, at), arm in part.slice.cells.items() if at == rate}
-        arms = {batch: arm for batch, arm in sorted(cells.items()) if arm is not None}
+        arms = {batch: arm for (batch, at), arm in part.cells.items() if at == rate}
         if arms:
             groups[f"{rate:g}"] = arms
     return groups

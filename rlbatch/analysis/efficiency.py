@@ -20,7 +20,7 @@ from rlbatch.analysis.arms import Arm
 from rlbatch.analysis.scores import Crossings, Curves
 from rlbatch.config import RunConfig
 from rlbatch.results import RunFolder, read_json
-from rlbatch.wallclock import Entry
+from rlbatch.wallclock import Entry, Price
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def clock_of(costs: Iterable[Entry], configs: Sequence[RunConfig]) -> Clock | No
     """Returns the clock that knows most of these runs, or None where none knows any."""
     best, most = None, 0
     for entries in wallclock.by_machine(costs):
-        known = sum(wallclock.seconds(entries, config, 1, 1) is not None for config in configs)
+        known = sum(wallclock.price_of(entries, config) is not None for config in configs)
         if known > most:
             named = ", ".join(str(value) for value in entries[0]["machine"].values() if value is not None)
             best, most = Clock(entries, f"{named} ({entries[0]['device']})"), known
@@ -80,8 +80,8 @@ def amounts(these: Curves, axis: str, clock: Clock | None = None) -> Floats | No
     """Returns (T,) how much of an axis was spent at each evaluation, or None where that is not known (seconds)."""
     if axis != "seconds":
         return {"steps": these.timesteps, "updates": these.updates, "samples": these.samples}[axis]
-    t_env, t_update = _seconds(these.arm, clock)
-    return None if t_env is None or t_update is None else these.timesteps * t_env + these.updates * t_update
+    price = price_of(these.arm, clock)
+    return None if price is None else these.timesteps * price.t_env + these.updates * price.t_update
 
 
 def views(many: Sequence[Curves], clock: Clock | None = None) -> dict[str, View]:
@@ -114,14 +114,15 @@ def cost_of(arm: Arm, clock: Clock | None) -> Cost:
     """Returns what an arm's batch size costs; whatever was not measured is None."""
     told = [_memory(run.folder) for run in arm.counted]
     process, gpu, width = (max((one[i] for one in told if one[i] is not None), default=None) for i in range(3))
-    return Cost(*_seconds(arm, clock), process, gpu, width)
+    price = price_of(arm, clock)
+    if price is None:
+        return Cost(None, None, process, gpu, width)
+    return Cost(price.t_env, price.t_update, process, gpu, width)
 
 
-def _seconds(arm: Arm, clock: Clock | None) -> tuple[float | None, float | None]:
-    """Returns what an env step and an update of an arm take, in seconds."""
-    if clock is None or arm.config is None:
-        return None, None
-    return wallclock.seconds(clock.entries, arm.config, 1, 0), wallclock.seconds(clock.entries, arm.config, 0, 1)
+def price_of(arm: Arm, clock: Clock | None) -> Price | None:
+    """Returns what an env step and an update of an arm take, or None where that is not known."""
+    return None if clock is None or arm.config is None else wallclock.price_of(clock.entries, arm.config)
 
 
 def _memory(folder: Path) -> tuple[Any, Any, Any]:

@@ -2,71 +2,53 @@
 
 from __future__ import annotations
 
-import math
-
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.arms import design_words
-from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import AXES
-from rlbatch.analysis.front import Front
-from rlbatch.analysis.intervals import Floats, Interval
+from rlbatch.analysis.intervals import Interval
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.survival import Reaching, reaching
 from rlbatch.analysis.table import Table, shown
 
 
 def effort_table(part: Part, axis: str) -> Table:
     """Returns what it takes to reach a mark, on an axis; a run that never does takes its whole budget."""
     mark = part.mark
-    spent = {cell: efficiency.amounts(arm.curves, axis, part.scored.clock) for cell, arm in part.cells.items()}
-    if mark is None or any(one is None for one in spent.values()):
+    amounts = {cell: efficiency.amounts(arm.curves, axis, part.scored.clock) for cell, arm in part.cells.items()}
+    spent = {cell: one for cell, one in amounts.items() if one is not None}
+    if mark is None or len(spent) < len(amounts):
         return Table(f"{part.name}: {AXES[axis]} to a mark", (), (), ("there is no mark, or no cost.json",))
     rows = []
     for cell, arm in part.cells.items():
-        told = reached(arm, mark, spent[cell])
+        told = arm.reaching(mark, spent[cell])
         rows.append((*cell, told.probability, told.restricted_mean, told.median))
     title = f"{part.name}: {AXES[axis]} until the curve reaches {part.scored.marks[mark]:g}"
     headings = ("batch", "learning rate", "reach it", "mean, at most the budget", "median")
-    return Table(title, headings, tuple(rows))
-
-
-def reached(arm: ScoredArm, mark: str, spent: Floats | None) -> Reaching:
-    """Returns whether and when the runs of an arm reach a mark, unfinished ones as censored."""
-    told, amounts = arm.crossings[mark], arm.curves.timesteps if spent is None else spent
-    return reaching(amounts[told.at], told.reached, float(amounts[-1]))
+    unfinished = any(arm.arm.unfinished for arm in part.cells.values())
+    notes = ("what unfinished runs have reached counts, though the rest of their curves may take it back",) * unfinished
+    return Table(title, headings, tuple(rows), notes)
 
 
 def front_tables(part: Part) -> list[Table]:
     """Returns the updates and samples that each batch size takes to the mark, where there is a mark."""
-    mark = part.mark
-    if mark is None or len(part.slice.batch_sizes) < 2:
+    front = part.front
+    if front is None or len(part.slice.batch_sizes) < 2:
         return []
-    front = part.scored.front(part.slice, mark)
     columns_of = (front.batch_sizes, front.learning_rates, front.updates, front.samples)
     rows = [(int(batch), *rest) for batch, *rest in zip(*(column.tolist() for column in columns_of), strict=True)]
-    notes = [critical_line(front)]
+    notes = [front.words]
     if front.beyond:
         notes.append(f"fewer than half of the runs reach it at batch {', '.join(map(str, front.beyond))}")
-    title = f"{part.name}: median updates and samples until the curve reaches {part.scored.marks[mark]:g}"
+    title = f"{part.name}: median updates and samples until the curve reaches {part.scored.marks[str(part.mark)]:g}"
     return [Table(title, ("batch", "learning rate", "updates", "samples"), tuple(rows), tuple(notes))]
 
 
-def critical_line(front: Front) -> str:
-    """Returns the critical batch size in words."""
-    if front.fit is None:
-        return f"critical batch size: not identifiable, {front.reason}"
-    low, high = f"{front.fit.low:.0f}" if front.fit.low > 0 else "?", front.fit.high
-    ends = f"[{low}, {f'{high:.0f}' if math.isfinite(high) else '?'}]"
-    return f"critical batch size: {front.fit.critical:.0f} {ends}; beyond it a larger batch saves few updates"
-
-
-def power_law_tables(part: Part, metric: str) -> list[Table]:
+def power_law_tables(part: Part) -> list[Table]:
     """Returns how the best batch size follows the replay ratio, where that is an axis."""
-    if not METRICS[metric].higher_is_better:
+    if not METRICS[part.metric].higher_is_better:
         return []
     tables = []
-    for fixed, law in part.scored.power_laws(metric):
+    for fixed, law in part.scored.power_laws(part.metric):
         rows = [
             (ratio, int(batch), "at the edge" if edge else None)
             for ratio, batch, edge in zip(law.ratios.tolist(), law.best.tolist(), law.at_edge.tolist(), strict=True)

@@ -19,8 +19,8 @@ import numpy as np
 from rlbatch.analysis import stability
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.intervals import Interval, wilson
-from rlbatch.analysis.questions import Way
 from rlbatch.analysis.stability import Bools
+from rlbatch.analysis.ways import Way
 
 
 class Failures(NamedTuple):

@@ -14,9 +14,9 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, SEED, Floats
+
 Cells = Mapping[tuple[int, float], Floats]
 """(batch size, learning rate) -> (R,) updates until runs reach the mark; infinite if never, NaN if they still may."""
 
@@ -24,7 +24,6 @@ SIZES = 5
 """Batch sizes from which on a bend can be told."""
 EVALUATIONS = 41
 """Evaluations of a run, the one before training included, from which on amounts are known well enough."""
-CONFIDENCE = 0.95
 RESAMPLES = 1_000
 
 _BEYOND = 64.0
@@ -75,8 +74,17 @@ class Front(NamedTuple):
     fit: Hyperbola | None
     reason: str
 
+    @property
+    def words(self) -> str:
+        """The critical batch size, or why it cannot be told."""
+        if self.fit is None:
+            return f"critical batch size: not identifiable, {self.reason}"
+        low, high = f"{self.fit.low:.0f}" if self.fit.low > 0 else "?", self.fit.high
+        ends = f"[{low}, {f'{high:.0f}' if np.isfinite(high) else '?'}]"
+        return f"critical batch size: {self.fit.critical:.0f} {ends}; beyond it a larger batch saves few updates"
 
-def front_of(cells: Cells, *, evaluations: int, rule: bool, lacking: Collection[int] = (), seed: int = 0) -> Front:
+
+def front_of(cells: Cells, *, evaluations: int, rule: bool, lacking: Collection[int] = ()) -> Front:
     """Returns the front of one design, with the fitted hyperbola where the design allows it.
 
     The interval of B_crit is a percentile bootstrap over the runs of each cell; the best rate of each batch size is
@@ -87,7 +95,6 @@ def front_of(cells: Cells, *, evaluations: int, rule: bool, lacking: Collection[
         evaluations: of each run, the one before training included.
         rule: whether the learning rate follows the batch size by a rule.
         lacking: batch sizes of which some runs are not in the cells: missing, not finished or never begun.
-        seed: of the resamples.
     """
     open_ = {batch for (batch, _), amounts in cells.items() if np.isnan(amounts).any()} | set(lacking)
     sizes = sorted({batch for batch, _ in cells} - open_)
@@ -98,7 +105,7 @@ def front_of(cells: Cells, *, evaluations: int, rule: bool, lacking: Collection[
     reason = _why_not(cells, updates, evaluations, open_, rule=rule)
     fit = None
     if not reason:
-        fit = _fitted(batches, updates, _resampled(cells, reached, np.random.default_rng(seed)))
+        fit = _fitted(batches, updates, _resampled(cells, reached, np.random.default_rng(SEED)))
         reason = "" if fit is not None else "updates to the mark show no bend within the batch sizes that were tried"
     rates = np.array([best[size][1] for size in reached])
     beyond = tuple(size for size in sizes if size not in reached)
@@ -117,8 +124,8 @@ def _why_not(cells: Cells, updates: Floats, evaluations: int, unfinished: Collec
         return f"{evaluations} evaluations of a run are too coarse, {EVALUATIONS} are needed (n_evaluations: 40)"
     if not rule and len({rate for _, rate in cells}) < 2:
         return "one learning rate for all batch sizes: a rate axis or a rule is needed"
-    if min(len(amounts) for amounts in cells.values()) < 2:
-        return "one run of a batch size has no interval: 2 seeds are needed"
+    if min(len(amounts) for amounts in cells.values()) < MIN_SEEDS:
+        return f"an interval needs {MIN_SEEDS} seeds of each batch size"
     return ""
 
 

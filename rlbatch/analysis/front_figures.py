@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from rlbatch.analysis.answer import Part
-from rlbatch.analysis.effort_tables import critical_line
 from rlbatch.analysis.figures import Figure, Picture, Series, slug
 from rlbatch.analysis.front import Front
 
@@ -15,22 +14,19 @@ _POINTS = 60
 
 def cost_front(part: Part) -> list[Figure]:
     """Returns updates against samples until the curve reaches the mark, one point per batch size; or nothing."""
-    mark = part.mark
-    if mark is None:
-        return []
-    front = part.scored.front(part.slice, mark)
-    if (front.updates > 0).sum() < 2:  # the axes are logarithmic
+    front = part.front
+    if front is None or (front.updates > 0).sum() < 2:  # the axes are logarithmic
         return []
     name = slug(part.name, "front")
     picture = Picture(
         name,
-        f"{part.name}: updates and samples until the curve reaches {part.scored.marks[mark]:g}",
+        f"{part.name}: updates and samples until the curve reaches {part.scored.marks[str(part.mark)]:g}",
         "lines",
         "samples",
         "updates",
         True,
         (*_points(front), *_hyperbola(front)),
-        f"Medians over runs, each batch size at its fastest rate; {critical_line(front)}.",
+        f"Medians over runs, each batch size at its fastest rate; {front.words}.",
         log_y=True,
     )
     return [Figure(name, (picture,))]

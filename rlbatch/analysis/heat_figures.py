@@ -90,9 +90,7 @@ def _heat_map(
     rows = []
     for value in values:
         samples = {
-            one.settings["batch_size"]: scored.arms[one.arm.path].normalised(metric)
-            if scored.scale.range is not None
-            else scored.arms[one.arm.path].values[metric]
+            one.settings["batch_size"]: scored.arms[one.arm.path].on_scale(metric)
             for one in kept
             if _key(one.settings[axis]) == value
         }

@@ -19,7 +19,7 @@ def probability_of_improvement(
     environments: Sequence[ArrayLike],
     others: Sequence[ArrayLike],
     *,
-    worth: tuple[Sequence[float], Sequence[float]] | None = None,
+    effective_sizes: tuple[Sequence[float], Sequence[float]] | None = None,
     confidence: float = CONFIDENCE,
 ) -> Interval:
     """Returns the probability that a run of one arm scores higher than a run of another, averaged over environments.
@@ -30,7 +30,7 @@ def probability_of_improvement(
     Args:
         environments: one sample (n,) per environment.
         others: one sample (m,) per environment, in the same order.
-        worth: of how many independent scores each of these samples tells as much; by default its own number.
+        effective_sizes: of how many independent scores each of these samples tells as much; by default its own number.
         confidence: of the two-sided interval.
 
     Raises:
@@ -40,7 +40,10 @@ def probability_of_improvement(
         raise ValueError(f"{len(environments)} environments against {len(others)}: an arm is compared in the same ones")
     pairs = list(zip(samples_of(environments), samples_of(others), strict=True))
     shares = np.array([(np.sign(x[:, None] - y).mean() + 1) / 2 for x, y in pairs])
-    sizes = np.array([[len(x) for x, _ in pairs], [len(y) for _, y in pairs]] if worth is None else worth, np.float64)
+    sizes = np.array(
+        [[len(x) for x, _ in pairs], [len(y) for _, y in pairs]] if effective_sizes is None else effective_sizes,
+        np.float64,
+    )
     return Interval(float(shares.mean()), *_mann_whitney_ends(shares, sizes.T, confidence))
 
 

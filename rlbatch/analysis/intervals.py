@@ -19,6 +19,8 @@ from scipy import special
 Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+SEED = 0
+"""Of all resamples: the same folders give the same numbers, in every view."""
 MIN_SEEDS = 5
 """With fewer seeds per arm no arm is called better than another."""
 _ROUNDING = 1e-12

@@ -1,8 +1,9 @@
-"""How often were the runs of an experiment compared before all of them were finished?
+"""How often were the runs of an experiment compared before all of them had finished?
 
-Whoever looks at unfinished runs and then decides when to stop will find differences that are not there. So each look
-leaves a line in `looks.jsonl` beside the runs; looking again at the same state is the same look. Likewise for who
-confirms a claim on some fresh seeds and then on more.
+Whoever looks at a part of the runs, and then decides whether to train more, will find differences that are not there.
+So each look leaves a line in `looks.jsonl` beside the runs; looking again at the same state is the same look. A look at
+a finished experiment counts once runs are added to its plan. Likewise for who confirms a claim on some fresh seeds and
+then on more.
 """
 
 from __future__ import annotations
@@ -22,29 +23,22 @@ from rlbatch.analysis.collect import Run
 FILE = "looks.jsonl"
 
 
-def note_look(experiment: Path, runs: Iterable[Run]) -> int:
-    """Returns at how many states of an unfinished experiment somebody looked, this one included, and keeps it.
+def note_look(experiment: Path, runs: Iterable[Run]) -> None:
+    """Keeps that somebody looked at an experiment in this state.
 
-    All of its runs tell the state, whichever of them are compared; once all are finished a look is none.
-
-    A line is one append, so that two commands at a time lose none. Where the folder cannot be written to, this look is
-    counted but not kept.
+    All of its runs tell the state, whichever of them are compared. A line is one append, so that two commands at a time
+    lose none; where the folder cannot be written to, the look is not kept.
 
     Args:
         experiment: its folder.
         runs: all that it plans, as they stand.
     """
-    runs = list(runs)
-    if not any(run.status in UNFINISHED for run in runs):
-        return looks_at(experiment)
     states = sorted((run.path, run.status, len(run.returns)) for run in runs)
     state = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]
-    seen = _states(experiment / FILE)
-    if state in seen:
-        return len(seen)
-    told = {"state": state, "at": datetime.now(UTC).isoformat(timespec="seconds"), "runs": len(states)}
-    _append(experiment / FILE, told)
-    return len(seen) + 1
+    if state not in {look.get("state") for look in _told(experiment / FILE)}:
+        finished = not any(status in UNFINISHED for _, status, _ in states)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        _append(experiment / FILE, {"state": state, "at": at, "runs": len(states), "finished": finished})
 
 
 def note_confirmation(folder: Path, claim: str, seeds: Collection[int]) -> list[int]:
@@ -65,14 +59,15 @@ def note_confirmation(folder: Path, claim: str, seeds: Collection[int]) -> list[
     return sorted({len(before) for before in seen if before < now and before})
 
 
-def looks_at(experiment: Path) -> int:
-    """Returns at how many states of an unfinished experiment somebody looked so far."""
-    return len(_states(experiment / FILE))
+def looks_at(experiment: Path, runs: int) -> int:
+    """Returns at how many states of an experiment somebody looked before all of its runs had finished.
 
-
-def _states(path: Path) -> set[str]:
-    """Returns the states that were looked at."""
-    return {str(told["state"]) for told in _told(path) if "state" in told}
+    Args:
+        experiment: its folder.
+        runs: how many it plans now; looks at fewer, finished or not, came before.
+    """
+    looks = [look for look in _told(experiment / FILE) if "state" in look]
+    return len({look["state"] for look in looks if not look.get("finished") or look.get("runs", 0) < runs})
 
 
 def _told(path: Path) -> list[dict[str, Any]]:

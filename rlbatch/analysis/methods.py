@@ -40,7 +40,7 @@ def methods(found: Answer) -> str:
     if found.together:
         said.append("Aggregates over environments weigh each alike; their resamples are stratified by environment.")
     if not found.declared:
-        said.append("The comparison is exploratory: metric and margin were not declared before training.")
+        said.append(f"The comparison is exploratory, not as declared before training: {found.exploratory}.")
     return " ".join(said)
 
 

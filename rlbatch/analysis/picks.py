@@ -1,8 +1,8 @@
 """Which of several batch sizes is the cheapest, the steadiest, the quickest? Asked only of those that score alike.
 
 Over several environments every one has the same weight. What differs by luck is compared on the very runs that the
-score is taken from, with bounds that hold for all batch sizes at once; what is known, as samples and calibrated seconds
-are, by the numbers.
+score is taken from, with bounds that hold for all batch sizes at once; what is known, as samples are and seconds
+as far as they were measured, by the numbers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.best import not_worse
-from rlbatch.analysis.intervals import Estimate, combine
-from rlbatch.analysis.questions import same_means, same_runs
+from rlbatch.analysis.comparison import ScoredArm
+from rlbatch.analysis.efficiency import Clock
+from rlbatch.analysis.intervals import Estimate, Floats, combine
 from rlbatch.analysis.steadiness import steadiness_samples
+from rlbatch.analysis.ways import same_means, same_runs
 
 _ALIKE = 1.01
 """Of what is known, the largest multiple of the least that counts as equal: schedules round."""
@@ -59,17 +61,22 @@ def picks_of(parts: Sequence[Part], sizes: Sequence[int]) -> dict[str, Pick]:
 
 
 def _cheapest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick:
-    seconds = {size: [_spent(part, size, "seconds") for part in parts] for size in sizes}
+    arms = {size: [(part.ways[0].arms[size], part.scored.clock) for part in parts] for size in sizes}
+    seconds = {size: [_seconds(arm, clock) for arm, clock in these] for size, these in arms.items()}
     if all(one is not None for these in seconds.values() for one in these):
-        return _known({size: sum(filter(None, these)) for size, these in seconds.items()}, "seconds of a run alone")
-    drawn = {size: sum(filter(None, (_spent(part, size, "samples") for part in parts))) for size in sizes}
+        spent = {size: np.sum([one for one in these if one is not None], axis=0) for size, these in seconds.items()}
+        return _known(spent, "seconds of a run alone")
+    drawn = {size: np.full(3, sum(float(arm.curves.samples[-1]) for arm, _ in these)) for size, these in arms.items()}
     return _known(drawn, "samples drawn; no cost.json tells the seconds")
 
 
-def _spent(part: Part, size: int, axis: str) -> float | None:
-    """Returns what a whole run takes of an axis, or None where it is not known."""
-    spent = efficiency.amounts(part.ways[0].arms[size].curves, axis, part.scored.clock)
-    return None if spent is None else float(spent[-1])
+def _seconds(arm: ScoredArm, clock: Clock | None) -> Floats | None:
+    """Returns (3,) seconds of a whole run alone, with the least and the most that measuring an update allows."""
+    price = efficiency.price_of(arm.arm, clock)
+    if price is None:
+        return None
+    steps, updates = float(arm.curves.timesteps[-1]), float(arm.curves.updates[-1])
+    return np.array([steps * price.t_env + updates * one for one in (price.t_update, *price.t_update_range)])
 
 
 def _quickest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick | None:
@@ -95,10 +102,17 @@ def _quickest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick | None:
     return _lowest(found, sizes, f"env steps to {first.scored.marks[str(first.mark)]:g}, at most the budget")
 
 
-def _known(values: Mapping[int, float], by: str) -> Pick:
-    least = min(values.values())
-    best, *alike = (size for size in sorted(values) if values[size] <= _ALIKE * least)
-    return Pick(best, by, values[best], tuple(alike))
+def _known(values: Mapping[int, Floats], by: str) -> Pick:
+    """Returns the pick by numbers (3,) that are known up to their least and most: the lowest, of several the smallest.
+
+    Alike are those of which the least is no higher than the most of the pick.
+    """
+    lowest = min(value for value, _, _ in values.values())
+    best = min(size for size, (value, _, _) in values.items() if value <= _ALIKE * lowest)
+    most = _ALIKE * values[best][2]
+    return Pick(
+        best, by, float(values[best][0]), tuple(s for s in sorted(values) if s != best and values[s][1] <= most)
+    )
 
 
 def _lowest(environments: Sequence[Mapping[int, Estimate]], sizes: Sequence[int], by: str) -> Pick:

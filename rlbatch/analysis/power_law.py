@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, SEED, Floats
+
 Cells = Mapping[tuple[float, int, float], Floats]
 """(updates per env step, batch size, learning rate) -> (R,) scores of its runs, higher being better."""
 
 RATIOS = 3
 """Replay ratios from which on an exponent can be told, and batch sizes likewise."""
-CONFIDENCE = 0.95
 RESAMPLES = 1_000
 
 
@@ -46,7 +46,7 @@ class PowerLaw(NamedTuple):
     reason: str
 
 
-def power_law_of(cells: Cells, *, seed: int = 0) -> PowerLaw:
+def power_law_of(cells: Cells) -> PowerLaw:
     """Returns how the best batch size follows the replay ratio.
 
     The interval is a percentile bootstrap over the runs of each cell, in which the best rate and batch size are chosen
@@ -56,18 +56,18 @@ def power_law_of(cells: Cells, *, seed: int = 0) -> PowerLaw:
     Args:
         cells: of arms between which only replay ratio, batch size and learning rate differ; the same batch sizes at
             each ratio.
-        seed: of the resamples.
     """
     ratios = sorted({ratio for ratio, _, _ in cells})
     sizes = sorted({size for _, size, _ in cells})
     means = {cell: float(np.mean(scores)) for cell, scores in cells.items()}
-    best = np.array([max((means[cell], cell[1]) for cell in cells if cell[0] == ratio)[1] for ratio in ratios], float)
+    best = np.array([max((means[cell], -cell[1]) for cell in cells if cell[0] == ratio)[1] for ratio in ratios], float)
+    best = -best  # of several the smallest, as in the resamples
     at_edge = np.isin(best, (sizes[0], sizes[-1])) if sizes else np.empty(0, dtype=np.bool_)
-    reason = _why_not(cells, ratios, sizes)
+    reason = _why_not(cells, ratios, sizes, at_edge)
     if reason:
         return PowerLaw(np.array(ratios), best, at_edge, None, None, None, np.empty(0), reason)
     across, up = np.log(ratios), np.log(best)
-    drawn = _resampled(cells, ratios, sizes, np.random.default_rng(seed))
+    drawn = _resampled(cells, ratios, sizes, np.random.default_rng(SEED))
     slopes = _slopes(across, drawn)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(slopes, [tail, 1 - tail])
@@ -76,14 +76,16 @@ def power_law_of(cells: Cells, *, seed: int = 0) -> PowerLaw:
     return PowerLaw(np.array(ratios), best, at_edge, exponent, float(low), float(high), fitted, "")
 
 
-def _why_not(cells: Cells, ratios: list[float], sizes: list[int]) -> str:
+def _why_not(cells: Cells, ratios: list[float], sizes: list[int], at_edge: NDArray[np.bool_]) -> str:
     """Returns what keeps a design from telling an exponent, or the empty string."""
     if len(ratios) < RATIOS or len(sizes) < RATIOS:
         return f"{len(ratios)} replay ratios and {len(sizes)} batch sizes, {RATIOS} of each are needed"
     if {(ratio, size) for ratio, size, _ in cells} != {(ratio, size) for ratio in ratios for size in sizes}:
         return "not every batch size was tried at every replay ratio"
-    if min(len(scores) for scores in cells.values()) < 2:
-        return "one run of an arm has no interval: 2 seeds are needed"
+    if min(len(scores) for scores in cells.values()) < MIN_SEEDS:
+        return f"an interval needs {MIN_SEEDS} seeds of each arm"
+    if (inside := int((~at_edge).sum())) < RATIOS:
+        return f"{inside} of the best batch sizes lie inside the range that was tried, {RATIOS} are needed"
     return ""
 
 

@@ -28,7 +28,7 @@ def performance_profile(
     environments: Sequence[ArrayLike],
     thresholds: ArrayLike,
     *,
-    worth: Sequence[float] | None = None,
+    effective_sizes: Sequence[float] | None = None,
     confidence: float = CONFIDENCE,
 ) -> Profile:
     """Returns the share of runs whose score exceeds each threshold, averaged over environments.
@@ -39,12 +39,12 @@ def performance_profile(
     Args:
         environments: one sample (n,) per environment.
         thresholds: (K,) scores.
-        worth: of how many independent scores each sample tells as much; by default its own number.
+        effective_sizes: of how many independent scores each sample tells as much; by default its own number.
         confidence: of the two-sided interval at each threshold.
     """
     samples, points = samples_of(environments), sample_of(thresholds, "thresholds")
     shares = np.stack([(sample > points[:, None]).mean(axis=1) for sample in samples])
-    trials = [len(sample) for sample in samples] if worth is None else worth
+    trials = [len(sample) for sample in samples] if effective_sizes is None else effective_sizes
     ends = [wilson_ends(share, count, confidence) for share, count in zip(shares, trials, strict=True)]
     low, high = _joined(shares, *np.array(ends).transpose(1, 0, 2))
     return Profile(points, shares.mean(axis=0), low, high)

@@ -1,6 +1,5 @@
-"""How do batch sizes compare where each was trained at several learning rates? Three questions, three answers.
+"""How do batch sizes score where each was trained at several learning rates, if nobody knows which rate is right?
 
-    at_rate        at one rate: as if nobody tuned
     at_best_rate   each batch size at its own best rate: as if everybody tuned
     averaged       over all rates, with the width of the band of good rates: how much tuning it takes
 
@@ -21,18 +20,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlbatch.analysis.intervals import Estimate, Floats, sample_of
+from rlbatch.analysis.intervals import SEED, Estimate, Floats, sample_of
 from rlbatch.analysis.redraws import Redrawn, redraw
 
 Scores = Mapping[float, Mapping[int, float]]
 """Learning rate -> seed -> score, at one batch size."""
-Grid = Mapping[float, Scores]
+Grid = Mapping[int, Scores]
 """Batch size -> its scores."""
 
 _Half = dict[float, dict[int, float]]
 """Learning rate -> seed -> score, of one half of the seeds."""
-_SEED = 0
-"""Of the draws: the same scores give the same errors."""
 
 
 class Tuned(NamedTuple):
@@ -44,7 +41,8 @@ class Tuned(NamedTuple):
         chosen: the rates that the first and the second half chose.
         best: the rate with the highest mean over all seeds.
         at_edge: one of these rates is the lowest or the highest tried, so a better one may lie beyond.
-        mean: of the scores, with the error of scores and choice together; infinite under four seeds.
+        redrawn: resamples of choice and scores.
+        mean: of the scores, with the error of choice and scores together; infinite under four seeds.
     """
 
     scores: Floats
@@ -52,6 +50,7 @@ class Tuned(NamedTuple):
     chosen: tuple[float, float]
     best: float
     at_edge: bool
+    redrawn: Redrawn
     mean: Estimate
 
 
@@ -67,7 +66,7 @@ class Averaged(NamedTuple):
     left_out: list[int]
 
 
-class Band(NamedTuple):
+class GoodRates(NamedTuple):
     """The rates around the best one whose mean score is at most delta below it.
 
     Attributes:
@@ -83,19 +82,7 @@ class Band(NamedTuple):
     open: bool
 
 
-def at_rate(grid: Grid, rate: float) -> dict[float, Floats]:
-    """Returns the scores (n,) of every batch size at one rate.
-
-    Raises:
-        ValueError: a batch size was not trained at it.
-    """
-    for batch, scores in grid.items():
-        if rate not in scores:
-            raise ValueError(f"batch {batch:g} has no rate {rate:g}, only {_listed(scores)}")
-    return {batch: _values(scores[rate], batch, rate) for batch, scores in grid.items()}
-
-
-def at_best_rate(grid: Grid) -> dict[float, Tuned]:
+def at_best_rate(grid: Grid) -> dict[int, Tuned]:
     """Returns the scores of every batch size at the rates that suit it, chosen and scored on different seeds.
 
     Raises:
@@ -104,16 +91,7 @@ def at_best_rate(grid: Grid) -> dict[float, Tuned]:
     return {batch: _tuned(batch, grid[batch], halves) for batch, halves in _halves(grid).items()}
 
 
-def redraws(grid: Grid) -> dict[float, Redrawn]:
-    """Returns the resamples of every batch size from which `at_best_rate` has its errors.
-
-    Raises:
-        ValueError: some arm has no seed in one of the halves.
-    """
-    return {batch: _redrawn(batch, grid[batch], halves) for batch, halves in _halves(grid).items()}
-
-
-def averaged(grid: Grid) -> dict[float, Averaged]:
+def averaged(grid: Grid) -> dict[int, Averaged]:
     """Returns the scores of every batch size, averaged over the rates.
 
     Raises:
@@ -122,21 +100,19 @@ def averaged(grid: Grid) -> dict[float, Averaged]:
     for batch, scores in grid.items():
         first = next(iter(grid))
         if set(scores) != set(grid[first]):
-            raise ValueError(
-                f"batch {batch:g} has other rates than batch {first:g}: an average would compare the rates"
-            )
+            raise ValueError(f"batch {batch} has other rates than batch {first}: an average would compare the rates")
     found = {}
     for batch, scores in grid.items():
         complete = sorted(set.intersection(*(set(arm) for arm in scores.values())))
         if not complete:
-            raise ValueError(f"batch {batch:g} has no seed with a score at every rate")
+            raise ValueError(f"batch {batch} has no seed with a score at every rate")
         means = [np.mean([arm[seed] for arm in scores.values()]) for seed in complete]
         left_out = sorted({seed for arm in scores.values() for seed in arm} - set(complete))
         found[batch] = Averaged(sample_of(means), left_out)
     return found
 
 
-def good_band(scores: Scores, delta: float) -> Band:
+def good_band(scores: Scores, delta: float) -> GoodRates:
     """Returns the rates that are nearly as good as the best, by their means alone: a description, not a test.
 
     Args:
@@ -153,10 +129,10 @@ def good_band(scores: Scores, delta: float) -> Band:
     while high < len(rates) - 1 and good[high + 1]:
         high += 1
     edge = low == 0 or high == len(rates) - 1
-    return Band(rates[low], rates[high], math.log10(rates[high] / rates[low]), edge)
+    return GoodRates(rates[low], rates[high], math.log10(rates[high] / rates[low]), edge)
 
 
-def _halves(grid: Grid) -> dict[float, tuple[_Half, _Half]]:
+def _halves(grid: Grid) -> dict[int, tuple[_Half, _Half]]:
     """Returns batch size -> its scores, parted by the seeds of all batch sizes: every other one."""
     seeds = sorted({seed for scores in grid.values() for arm in scores.values() for seed in arm})
     first, second = set(seeds[0::2]), set(seeds[1::2])
@@ -167,41 +143,35 @@ def _part(scores: Scores, seeds: set[int]) -> _Half:
     return {rate: {seed: arm[seed] for seed in sorted(arm) if seed in seeds} for rate, arm in sorted(scores.items())}
 
 
-def _tuned(batch: float, scores: Scores, halves: tuple[_Half, _Half]) -> Tuned:
+def _tuned(batch: int, scores: Scores, halves: tuple[_Half, _Half]) -> Tuned:
     first, second = (_best(half, batch) for half in halves)
     rate_of = {**dict.fromkeys(halves[1][first], first), **dict.fromkeys(halves[0][second], second)}
     runs = tuple((rate_of[seed], seed) for seed in sorted(rate_of))
     crossed = sample_of([scores[rate][seed] for rate, seed in runs])
     best = _best(scores, batch)
     at_edge = not {min(scores), max(scores)}.isdisjoint({first, second, best})
+    redrawn = _redrawn(batch, scores, halves, (len(halves[0][second]), len(halves[1][first])))
     values = {(rate, seed): score for rate, arm in scores.items() for seed, score in arm.items()}
-    mean = _redrawn(batch, scores, halves).mean(crossed, values)
-    return Tuned(crossed, runs, (first, second), best, at_edge, mean)
+    return Tuned(crossed, runs, (first, second), best, at_edge, redrawn, redrawn.mean(crossed, values))
 
 
-def _redrawn(batch: float, scores: Scores, halves: tuple[_Half, _Half]) -> Redrawn:
-    first, second = (_best(half, batch) for half in halves)
+def _redrawn(batch: int, scores: Scores, halves: tuple[_Half, _Half], counts: tuple[int, int]) -> Redrawn:
+    """Returns the resamples of a batch size; `counts` are the scores that each half gives."""
     runs = [(rate, seed) for rate, arm in sorted(scores.items()) for seed in sorted(arm)]
     place = {run: i for i, run in enumerate(runs)}
-    places = [[[place[rate, seed] for seed in arm] for rate, arm in half.items()] for half in halves]
-    counts = len(halves[0][second]), len(halves[1][first])
+    first, second = ([[place[rate, seed] for seed in arm] for rate, arm in half.items()] for half in halves)
     # an own stream for each batch size: what is drawn for one does not depend on which others there are
-    rng = np.random.default_rng([_SEED, int(batch)])
-    values = sample_of([scores[rate][seed] for rate, seed in runs])
-    return redraw(runs, values, (places[0], places[1]), counts, rng)
+    rng = np.random.default_rng([SEED, batch])
+    return redraw(runs, sample_of([scores[rate][seed] for rate, seed in runs]), (first, second), counts, rng)
 
 
-def _best(scores: Scores, batch: float) -> float:
+def _best(scores: Scores, batch: int) -> float:
     """Returns the rate with the highest mean, the lowest of several."""
     return max(sorted(scores), key=lambda rate: float(_values(scores[rate], batch, rate).mean()))
 
 
-def _values(arm: Mapping[int, float], batch: float | None, rate: float) -> Floats:
-    where = f"rate {rate:g}" if batch is None else f"batch {batch:g}, rate {rate:g}"
+def _values(arm: Mapping[int, float], batch: int | None, rate: float) -> Floats:
+    where = f"rate {rate:g}" if batch is None else f"batch {batch}, rate {rate:g}"
     if not arm:
         raise ValueError(f"{where}: no seed has a score, in one half of the seeds at least")
     return sample_of([arm[seed] for seed in sorted(arm)], where)
-
-
-def _listed(scores: Scores) -> str:
-    return ", ".join(f"{rate:g}" for rate in sorted(scores)) or "none"

@@ -12,19 +12,15 @@ from dataclasses import dataclass
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
 from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
-from rlbatch.analysis.effort_tables import critical_line
-from rlbatch.analysis.intervals import MIN_SEEDS, Interval
+from rlbatch.analysis.intervals import MIN_SEEDS, SEED, Interval
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.picks import Pick, picks_of
-from rlbatch.analysis.questions import Way
 from rlbatch.analysis.seeds import seeds_to_decide
 from rlbatch.analysis.verdicts import Verdicts
+from rlbatch.analysis.ways import Way
 from rlbatch.config import RunConfig
 from rlbatch.designs import replay_ratio
-
-_SEED = 0
-_HARDLY = 0.1
-"""Part of the range below which all arms are said to have hardly learned."""
+from rlbatch.power import POWER
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,8 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
     }
     picks = picks_of([part], standings["equivalent"])
     reference = verdicts.reference
-    worth = {batch: way.worth(batch) for batch in way.samples}
-    advantage = None if reference is None else cross_fitted(way.samples, reference, _SEED, worth=worth)
+    sizes = {batch: way.effective_size(batch) for batch in way.samples}
+    advantage = None if reference is None else cross_fitted(way.samples, reference, SEED, effective_sizes=sizes)
     sentences = [
         *_verdict(part, way, standings, found),
         *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
@@ -123,9 +119,7 @@ def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], fou
         why = (
             "there is one batch size"
             if len(way.samples) < 2
-            else way.notes[0]
-            if way.confounded
-            else part.scored.scale.note or "there is no scale"
+            else way.withheld or part.scored.scale.note or "there is no scale"
         )
         return [f"{where}no batch size can be recommended: {why}."]
     said = []
@@ -149,9 +143,8 @@ def _pick_words(what: str, pick: Pick) -> str:
 
 def _critical(part: Part) -> list[str]:
     """Returns the critical batch size in a sentence, where it can be told."""
-    mark = part.mark
-    front = None if mark is None else part.scored.front(part.slice, mark)
-    return [] if front is None or front.fit is None else [critical_line(front).capitalize() + "."]
+    front = part.front
+    return [] if front is None or front.fit is None else [front.words.capitalize() + "."]
 
 
 def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> list[str]:
@@ -174,9 +167,6 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found:
         said.append(f"Under {MIN_SEEDS} seeds nothing is called better: a variance of so few numbers is hardly known.")
     if part.scaled and len(way.samples) > 1 and counts[0] > 1:
         said += _surer(part.verdicts[way.kind], way, standings, found.delta)
-    highest = max(float(scores.mean()) for scores in way.samples.values())
-    if part.scaled and highest < _HARDLY and METRICS[found.metric].kind == "score":
-        said.append(f"All of them score below {_HARDLY:.0%} of the range: runs that hardly learned are alike.")
     missing = sum(len(arm.missing) + len(arm.unfinished) for arm in part.scored.task.arms)
     if missing:
         runs = "run of this environment is" if missing == 1 else "runs of this environment are"
@@ -197,7 +187,7 @@ def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]
     if more := {batch: count for batch, count in verdicts.more.items() if count}:
         told = ", ".join(f"{count} for batch {batch}" for batch, count in sorted(more.items()))
         where = f"of {delta:.0%} of the range from batch {verdicts.reference}"
-        said.append(f"To find a difference {where} takes more seeds: {told}.")
+        said.append(f"To find a difference {where} with a probability of {POWER:.0%} takes more seeds: {told}.")
     return said
 
 

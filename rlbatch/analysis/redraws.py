@@ -103,7 +103,7 @@ def redraw(
     return Redrawn(tuple(runs), np.concatenate(crossed, axis=1))
 
 
-def worth(mean: Estimate, scores: Floats) -> float:
+def effective_size(mean: Estimate, scores: Floats) -> float:
     """Returns how many independent scores like these (n,) would tell as much of their mean as is known of it; up to n.
 
     By it, an interval that is made for independent scores becomes as long as the choice of the rate demands.

@@ -149,10 +149,11 @@ def _outcomes(found: Answer) -> Table:
 
 def _experiments(found: Answer) -> Sequence[dict[str, Any]]:
     """Returns of each experiment where it lies, how often it was looked at, and by which commands it was made."""
-    told = []
-    for path in found.comparison.collected.experiments:
-        told.append({"name": path.name, "looks": looks_at(path), "commands": Experiment(path).commands()})
-    return told
+    plans = found.comparison.collected.plans
+    return [
+        {"name": path.name, "looks": looks_at(path, len(plan.runs)), "commands": Experiment(path).commands()}
+        for path, plan in plans.items()
+    ]
 
 
 def _hash(script: str) -> str:

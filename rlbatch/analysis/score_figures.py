@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,10 @@ from rlbatch.analysis import efficiency, rates
 from rlbatch.analysis.answer import Part, Together
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.figures import Figure, Picture, Series, by_batch, slug
-from rlbatch.analysis.intervals import Estimate, Floats
+from rlbatch.analysis.intervals import Estimate, Floats, combine
 from rlbatch.analysis.metrics import METRICS, Metric
 from rlbatch.analysis.profiles import performance_profile
-from rlbatch.analysis.questions import Way, ways_of
+from rlbatch.analysis.ways import Way, by_seed, same_means, same_runs, ways_of
 
 Samples = dict[int, Floats]
 """Batch size -> (n,) one number per seed."""
@@ -31,38 +31,32 @@ _THRESHOLDS = 101
 """Scores at which a profile is drawn."""
 
 
-def planned_response(part: Part, metric: str) -> Figure:
+def planned_response(part: Part) -> Figure:
     """Returns the score that was declared against the batch size, in the way that conclusions rest on."""
     name = slug(part.name, "planned")
-    picture = _picture(part, metric, {part.ways[0].kind: _of_way(part.ways[0])}, name)
+    picture = _picture(part, part.metric, {part.ways[0].kind: _of_way(part.ways[0])}, name)
     return Figure(name, (picture,), planned=True)
 
 
-def responses(part: Part, metric: str, reference: Mapping[str, Any]) -> Figure:
-    """Returns each metric that the runs have against the batch size, in each way of comparing.
-
-    Args:
-        part: the environment and design.
-        metric: shown first.
-        reference: the arm that was declared to be compared with.
-    """
+def responses(part: Part) -> Figure:
+    """Returns each metric that the runs have, the compared one first, against the batch size, in each way."""
     pictures = []
-    for name in dict.fromkeys((metric, *METRICS)):
-        drawn = {kind: one for kind, one in _drawn(part, name, metric, reference).items() if one.samples}
+    for metric in dict.fromkeys((part.metric, *METRICS)):
+        drawn = {kind: one for kind, one in _drawn(part, metric).items() if one.samples}
         if drawn:
-            pictures.append(_picture(part, name, drawn, slug(part.name, "response", name)))
+            pictures.append(_picture(part, metric, drawn, slug(part.name, "response", metric)))
     return Figure(slug(part.name, "response"), tuple(pictures), ("metric",))
 
 
 def steadiness(part: Part) -> list[Figure]:
-    """Returns how far returns fall, by batch size, of the arms that stand for each."""
+    """Returns how far returns fall, by batch size, of the runs that conclusions rest on."""
     if not part.scaled:
         return []
     series = []
     for name in ("drawdown_max", "dispersion"):
-        samples = {batch: arm.normalised(name) for batch, arm in sorted(part.ways[0].arms.items())}
-        if samples and all(np.isfinite(values).all() for values in samples.values()):
-            series.append(by_batch(name, samples))
+        drawn = _of_runs(part, part.ways[0], name)
+        if drawn.samples:
+            series.append(by_batch(name, *drawn))
     name = slug(part.name, "stability")
     picture = Picture(
         name,
@@ -91,7 +85,7 @@ def profiles(many: Sequence[Together], design: str) -> Figure:
         thresholds = np.linspace(min(0.0, float(scores.min())), max(1.0, float(scores.max())), _THRESHOLDS)
         series = []
         for batch, samples in both.samples.items():
-            profile = performance_profile(samples, thresholds, worth=both.worth[batch])
+            profile = performance_profile(samples, thresholds, effective_sizes=both.effective_sizes[batch])
             series.append(Series(f"batch {batch}", thresholds, profile.share, profile.low, profile.high, (), batch))
         pictures.append(
             Picture(
@@ -153,49 +147,63 @@ def _warnings(part: Part, metric: str) -> list[str]:
     return said
 
 
-def _drawn(part: Part, metric: str, first: str, reference: Mapping[str, Any]) -> dict[str, _Drawn]:
+def _drawn(part: Part, metric: str) -> dict[str, _Drawn]:
     """Returns way of comparing -> numbers of a metric, in its own direction; empty where nothing is known.
 
-    A score chooses its own best learning rates, crosswise. What is steady or fast is told of the arms that the compared
-    score chose: a rate at which nothing is learned is the steadiest.
+    A score chooses its own best learning rates, crosswise. What is steady or fast is told of the runs that the compared
+    score is taken from: a rate at which nothing is learned is the steadiest.
     """
-    if metric == first:
+    if metric == part.metric:
         return {way.kind: _of_way(way) for way in part.ways}
     if METRICS[metric].kind == "score":
-        return {way.kind: _of_way(way) for way in ways_of(part.scored, part.slice, metric, reference)[0]}
+        return {way.kind: _of_way(way) for way in ways_of(part.scored, part.slice, metric, part.reference)[0]}
     if METRICS[metric].kind == "amount" and not _reached(part, metric):
         return {}
-    return {way.kind: _Drawn(_of_arms(part, way, metric)) for way in part.ways}
+    return {way.kind: _of_runs(part, way, metric) for way in part.ways}
 
 
 def _reached(part: Part, metric: str) -> bool:
     """Tells whether any run ever reaches the mark of a metric."""
-    arms = [part.scored.arms[arm.path] for arm in part.slice.cells.values() if arm.path in part.scored.arms]
-    return any(np.isfinite(arm.values[metric]).any() for arm in arms if metric in arm.values)
+    return any(np.isfinite(arm.values[metric]).any() for arm in part.cells.values() if metric in arm.values)
 
 
-def _of_arms(part: Part, way: Way, metric: str) -> Samples:
-    """Returns the numbers of the arms that stand for the batch sizes, or of all rates where they are averaged."""
-    if not way.averaged:
-        found = {batch: _numbers(part, arm, metric) for batch, arm in sorted(way.arms.items())}
-        known = {batch: values[np.isfinite(values)] for batch, values in found.items()}
-        return {batch: values for batch, values in known.items() if len(values)}
-    grid: dict[float, dict[float, dict[int, float]]] = {}
-    for (batch, rate), planned in sorted(part.slice.cells.items()):
-        if (arm := part.scored.arms.get(planned.path)) is not None:
-            numbers = zip(arm.curves.seeds.tolist(), _numbers(part, arm, metric).tolist(), strict=True)
-            grid.setdefault(batch, {})[rate] = {seed: value for seed, value in numbers if np.isfinite(value)}
+def _of_runs(part: Part, way: Way, metric: str) -> _Drawn:
+    """Returns a metric of the runs that a way compares, of all rates where it averages, in the metric's own direction.
+
+    Left out are runs that cannot tell. A mark that is never reached is the budget. Empty where some arm lacks it.
+    """
+    if any(metric not in arm.values for arm in part.cells.values()):
+        return _Drawn({})
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    if way.averaged:
+        return _Drawn({batch: sign * values for batch, values in _averaged(part, metric).items()})
+    samples: Samples = {}
+    means: dict[int, Estimate] = {}
+    for batch, values in sorted(same_runs(way, part.cells, metric).items()):
+        least = _least(part, way.arms[batch], metric)
+        known = ~np.isnan(values)
+        if known.any():
+            samples[batch] = sign * np.maximum(values[known], least)
+            means[batch] = combine(list(same_means(way, part.cells, metric, [batch], least).values()), [sign])
+    return _Drawn(samples, means)
+
+
+def _averaged(part: Part, metric: str) -> Samples:
+    """Returns a metric, higher is better, averaged over the rates by seed."""
+    grid: dict[int, dict[float, dict[int, float]]] = {}
+    for (batch, rate), arm in part.cells.items():
+        least = _least(part, arm, metric)
+        known = {seed: max(value, least) for seed, value in by_seed(arm, metric).items() if not np.isnan(value)}
+        grid.setdefault(batch, {})[rate] = known
     try:
-        return {int(batch): one.scores for batch, one in rates.averaged(grid).items()}
+        return {batch: one.scores for batch, one in rates.averaged(grid).items()}
     except ValueError:  # some batch size has no seed that can tell at every rate
         return {}
 
 
-def _numbers(part: Part, arm: ScoredArm, metric: str) -> Floats:
-    """Returns (R,) a metric of an arm's runs, on the scale where there is one; a mark never reached is the budget."""
-    if metric not in arm.values:
-        return np.full(len(arm.curves.seeds), np.nan)
+def _least(part: Part, arm: ScoredArm, metric: str) -> float:
+    """Returns what anything lower counts as: of an amount to a mark, minus the budget."""
     if METRICS[metric].kind != "amount":
-        return arm.normalised(metric) if part.scaled else arm.values[metric]
+        return -np.inf
     spent = efficiency.amounts(arm.curves, metric.partition("_to_")[0], part.scored.clock)
-    return arm.values[metric] if spent is None else np.minimum(arm.values[metric], spent[-1])
+    return -np.inf if spent is None else -float(spent[-1])

@@ -17,8 +17,8 @@ from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate
 from rlbatch.power import POWER, fewest_seeds, seeds_needed
 
 
-def more_seeds(mean: Estimate, other: Estimate, difference: float) -> int | None:
-    """Returns how many more seeds each of two arms needs for a difference to be found with the usual power.
+def more_seeds(mean: Estimate, other: Estimate, difference: float, comparisons: int = 1) -> int | None:
+    """Returns how many more seeds each of two arms needs for a difference to be found with probability `POWER`.
 
     The arms get the same number of seeds, so what counts is the mean of their variances.
 
@@ -26,12 +26,15 @@ def more_seeds(mean: Estimate, other: Estimate, difference: float) -> int | None
         mean: of one arm.
         other: of the other.
         difference: true difference of the means to find, in the unit of the scores.
+        comparisons: that are corrected for; as Bonferroni does, which asks for no fewer seeds than Holm.
 
     Returns:
         Seeds beyond those of the smaller arm, or None where an arm has a single seed, and so no deviation.
     """
     deviation = deviation_of([mean, other])
-    return None if deviation is None else max(0, seeds_needed(deviation, difference) - min(mean.seeds, other.seeds))
+    if deviation is None:
+        return None
+    return max(0, seeds_needed(deviation, difference, comparisons) - min(mean.seeds, other.seeds))
 
 
 def deviation_of(means: Sequence[Estimate]) -> float | None:

@@ -16,7 +16,7 @@ import numpy as np
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.best import Standing, compare_with_best
 from rlbatch.analysis.intervals import Floats
-from rlbatch.analysis.questions import same_means, same_runs
+from rlbatch.analysis.ways import same_means, same_runs
 
 NAMES = ("drawdown_max", "dispersion", "retention")
 """Metrics on which there are verdicts: parts of the reference range, and a share."""

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlbatch.analysis.across import interquartile_mean
 from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.effort_tables import cost_table, effort_table, front_tables, power_law_tables
 from rlbatch.analysis.intervals import mean_of
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.questions import Way, good_rates
-from rlbatch.analysis.rates import Band
+from rlbatch.analysis.rates import GoodRates
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.table import Cell, Table, mean_cell, number_cell, shown
 from rlbatch.analysis.verdicts import Verdicts
-
-SEED = 0
-"""Of the resamples: the same folders give the same numbers in every view."""
+from rlbatch.analysis.ways import Way, good_rates
+from rlbatch.power import POWER
 
 
 def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
@@ -33,7 +30,7 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
         tables += [*_hump_tables(part), _score_table(part), effort_table(part, axis), *front_tables(part)]
         tables += [cost_table(part), _stability_table(part), *_steadiness_tables(part, found.delta)]
     tasks = {id(part.scored): part for part in found.parts}
-    tables += [table for part in tasks.values() for table in power_law_tables(part, found.metric)]
+    tables += [table for part in tasks.values() for table in power_law_tables(part)]
     return (*tables, *(_together_table(both, found) for both in found.together))
 
 
@@ -48,7 +45,7 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
             len(scores),
             verdicts.failures[batch].share,
             verdicts.means[batch].interval(),
-            interquartile_mean(scores, SEED, resampled=way.resampled.get(batch)),
+            way.iqm(batch),
             *_cells(verdicts, batch),
             *((_band_words(bands[batch]),) if bands else ()),
         )
@@ -98,7 +95,7 @@ def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:
         told = ", ".join(f"batch {batch} {more}" for batch, more in sorted(known.items()) if more)
         lines.append(
             f"more seeds with which a difference of {delta:.0%} of the range from batch {verdicts.reference} would be "
-            f"found: {told}"
+            f"found with a probability of {POWER:.0%}: {told}"
         )
     if verdicts.frequency:
         told = ", ".join(f"batch {batch} {share:.0%}" for batch, share in sorted(verdicts.frequency.items()))
@@ -111,7 +108,7 @@ def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:
     return lines
 
 
-def _band_words(band: Band) -> str:
+def _band_words(band: GoodRates) -> str:
     beyond = ", may be wider" if band.open else ""
     return f"{band.low:g} to {band.high:g} ({band.decades:.1f} decades{beyond})"
 
@@ -137,7 +134,7 @@ def _stability_table(part: Part) -> Table:
     rows = [
         (
             *cell,
-            *(mean_cell(arm.normalised(name) if part.scaled else arm.values[name]) for name in names),
+            *(mean_cell(arm.on_scale(name)) for name in names),
             int(np.isfinite(arm.values["retention"]).sum()),
             *((arm.normalised_across(name) if part.scaled else arm.across[name]) for name in ("iqr", "worst_quarter")),
         )

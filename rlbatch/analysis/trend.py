@@ -36,7 +36,7 @@ class Hump(NamedTuple):
         p_value: of the test that there is no hump at any batch size.
     """
 
-    batch_size: float
+    batch_size: int
     rise: Estimate
     fall: Estimate
     p_value: float
@@ -56,7 +56,7 @@ class Pooled(NamedTuple):
     deviation: float
 
 
-def slope(arms: Mapping[float, Estimate]) -> Estimate:
+def slope(arms: Mapping[int, Estimate]) -> Estimate:
     """Returns the change of the mean score per doubling of the batch size.
 
     Args:
@@ -72,7 +72,7 @@ def slope(arms: Mapping[float, Estimate]) -> Estimate:
     return combine(list(arms.values()), (distance / (distance**2).sum()).tolist())
 
 
-def hump(arms: Mapping[float, Estimate]) -> Hump | None:
+def hump(arms: Mapping[int, Estimate]) -> Hump | None:
     """Returns the clearest hump, or None with fewer than three batch sizes.
 
     Args:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rlbatch.analysis import best, trend
-from rlbatch.analysis.best import Comparison as Against
-from rlbatch.analysis.best import Standing
+from rlbatch.analysis.best import AgainstReference, Standing
 from rlbatch.analysis.failures import Failures
-from rlbatch.analysis.intervals import Estimate
-from rlbatch.analysis.questions import Way
+from rlbatch.analysis.intervals import SEED, Estimate
 from rlbatch.analysis.seeds import deviation_of, more_seeds
 from rlbatch.analysis.trend import Hump
-
-_SEED = 0
-"""Of the resamples: the same folders give the same numbers."""
+from rlbatch.analysis.ways import Way
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What is said of the batch sizes of one sample each.
+    """What is said of the batch sizes of one sample each; no more than means and failures where a verdict is withheld.
 
     Attributes:
         means: batch size -> mean score.
+        failures: batch size -> the seeds that failed; what a verdict cannot know of, see `failures.py`.
         trend: change of the mean score per doubling of the batch size; None with a single batch size.
         hump: where the score rises and then falls, or None with fewer than three batch sizes.
         reference: batch size that the others are compared with, or None where it is not there.
@@ -32,18 +29,17 @@ class Verdicts:
             where something else differs too.
         frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
         more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
-        failures: batch size -> the seeds that failed; what a verdict cannot know of, see `failures.py`.
     """
 
     means: Mapping[int, Estimate]
-    trend: Estimate | None
-    hump: Hump | None
-    reference: int | None
-    against: Mapping[int, Against]
-    standings: Mapping[int, Standing]
-    frequency: Mapping[int, float]
-    more: Mapping[int, int | None]
     failures: Mapping[int, Failures]
+    trend: Estimate | None = None
+    hump: Hump | None = None
+    reference: int | None = None
+    against: Mapping[int, AgainstReference] = field(default_factory=dict)
+    standings: Mapping[int, Standing] = field(default_factory=dict)
+    frequency: Mapping[int, float] = field(default_factory=dict)
+    more: Mapping[int, int | None] = field(default_factory=dict)
 
     @property
     def equivalent(self) -> list[int]:
@@ -65,13 +61,13 @@ def verdicts_of(way: Way, delta: float | None, reference: int | None, failures: 
         reference: batch size to compare with, or None.
         failures: batch size -> its failed seeds.
     """
-    if way.confounded:  # whatever differs may differ for another reason than the batch size
-        return Verdicts(way.means, None, None, None, {}, {}, {}, {}, failures)
+    if way.withheld:
+        return Verdicts(means=way.means, failures=failures)
     compared = reference if reference in way.means else None
     found = concluded(way.means, delta, compared, failures)
     if len(way.means) < 2:
         return found
-    frequency = best.selection_frequency(way.samples, _SEED, resampled=way.resampled)
+    frequency = best.selection_frequency(way.samples, SEED, resampled=way.resampled)
     return replace(found, frequency=frequency, more=_more(way.means, delta, compared))
 
 
@@ -79,21 +75,20 @@ def concluded(
     means: Mapping[int, Estimate], delta: float | None, reference: int | None, failures: Mapping[int, Failures]
 ) -> Verdicts:
     """Returns what is said of means alone; the arguments are those of `verdicts_of`."""
-    several, by_batch = len(means) > 1, {float(batch): mean for batch, mean in means.items()}
+    several = len(means) > 1
     return Verdicts(
         means=means,
-        trend=trend.slope(by_batch) if several else None,
-        hump=trend.hump(by_batch),
+        failures=failures,
+        trend=trend.slope(means) if several else None,
+        hump=trend.hump(means),
         reference=reference,
         against=best.against_reference(means, reference) if several and reference is not None else {},
         standings=best.compare_with_best(means, delta) if several and delta is not None else {},
-        frequency={},
-        more={},
-        failures=failures,
     )
 
 
 def _more(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int | None]:
     if delta is None or reference is None:
         return {}
-    return {b: more_seeds(mean, means[reference], delta) for b, mean in means.items() if b != reference}
+    others = [batch for batch in means if batch != reference]
+    return {batch: more_seeds(means[batch], means[reference], delta, len(others)) for batch in others}

@@ -46,9 +46,9 @@ def command(
 
     DIR is an experiment's folder, one that holds several, or a part of one. Only evaluations are read.
     """
+    from rlbatch.analysis.as_json import plain
     from rlbatch.analysis.caveats import caveats
-    from rlbatch.analysis.files import write_episodes
-    from rlbatch.analysis.plain import plain
+    from rlbatch.analysis.episodes_csv import write_episodes
     from rlbatch.analysis.table import confidence_line
     from rlbatch.analysis.tables import tables_of
 

@@ -49,7 +49,7 @@ def command(folders: tuple[str, ...], confirm: int | None, as_json: bool, **give
     if confirm is not None:
         return _confirm(found, confirm, {**given, "as_json": as_json})
     if as_json:
-        from rlbatch.analysis.plain import plain_recommendations
+        from rlbatch.analysis.as_json import plain_recommendations
 
         echo_json("recommend", plain_recommendations(recommendations, together, found))
         return 0
@@ -93,7 +93,7 @@ def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
 
 def _plain(one: Confirmed) -> dict[str, Any]:
     """Returns what fresh seeds say of a claim as JSON has it."""
-    from rlbatch.analysis.plain import jsonable
+    from rlbatch.analysis.as_json import jsonable
 
     return {
         "env_id": one.claim.env_id,

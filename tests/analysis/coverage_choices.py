@@ -13,7 +13,7 @@ from rlbatch.analysis.advantage import cross_fitted
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of, wilson
 from rlbatch.analysis.profiles import performance_profile
-from rlbatch.analysis.redraws import worth
+from rlbatch.analysis.redraws import effective_size
 
 DELTA = 0.1
 GOOD, SPREAD, LOW, LOW_SPREAD = 0.8, 0.13, 0.05, 0.03
@@ -52,19 +52,19 @@ def at_best_rates(rng: np.random.Generator, lower: float, n: int) -> Happened:
 def scores_at_best_rates(rng: np.random.Generator, lower: float, n: int) -> Happened:
     """Yields whether intervals of scores at a chosen rate cover what such scores are on average."""
     grid = _grid(rng, lower, n, 2)
-    tuned, redrawn = rates.at_best_rate(grid), rates.redraws(grid)
+    tuned = rates.at_best_rate(grid)
     x, y = (tuned[batch] for batch in grid)
     true = _chosen(lower, n)
     values = {(rate, seed): v for rate, arm in grid[1].items() for seed, v in arm.items()}
-    again = redrawn[1].scores(values)
+    again = tuned[1].redrawn.scores(values)
     yield "mean", covers(x.mean.interval(), true["mean"])
     yield "difference of two means", covers(combine([x.mean, y.mean], [1, -1]).interval(), 0.0)
     found = across.interquartile_mean(x.scores, rng, resampled=again)
     yield "IQM", covers(found, true["iqm"])
-    trials = worth(x.mean, x.scores), worth(y.mean, y.scores)
-    better = probability_of_improvement([x.scores], [y.scores], worth=((trials[0],), (trials[1],)))
+    trials = effective_size(x.mean, x.scores), effective_size(y.mean, y.scores)
+    better = probability_of_improvement([x.scores], [y.scores], effective_sizes=((trials[0],), (trials[1],)))
     yield "probability of improvement", covers(better, 0.5)
-    profile = performance_profile([x.scores], [ABOVE], worth=[trials[0]])
+    profile = performance_profile([x.scores], [ABOVE], effective_sizes=[trials[0]])
     yield f"performance profile at {ABOVE:g}", covers(Interval(*(float(a[0]) for a in profile[1:])), true["above"])
 
 

@@ -62,7 +62,7 @@ def test_one_arm_that_stands_out_is_not_taken_for_chosen_by_all_experiments() ->
 def test_scores_that_tell_less_make_it_longer() -> None:
     rng = np.random.default_rng(3)
     samples = {8: rng.normal(0, 1, 8), 16: rng.normal(2, 1, 8)}
-    plain, told = cross_fitted(samples, 8, 0), cross_fitted(samples, 8, 0, worth={8: 8, 16: 2})
+    plain, told = cross_fitted(samples, 8, 0), cross_fitted(samples, 8, 0, effective_sizes={8: 8, 16: 2})
     assert plain is not None
     assert told is not None
     assert told.estimate == plain.estimate

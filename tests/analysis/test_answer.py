@@ -13,15 +13,17 @@ from analysis.folders import config, plan, write
 
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.as_json import plain, plain_recommendations
 from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.collect import LABELS
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.methods import methods
-from rlbatch.analysis.plain import plain, plain_recommendations
 from rlbatch.analysis.recommend import overall, recommend
 from rlbatch.analysis.table import columns, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import InputError
+from rlbatch.results import write_json
+from rlbatch.wallclock import kind_of
 
 GOOD, BAD = 400.0, 120.0
 LEVELS = {16: BAD, 64: GOOD, 128: GOOD - 1}
@@ -178,7 +180,7 @@ def test_with_learning_rates_there_are_three_ways(tmp_path: Path) -> None:
     told = part.verdicts[best.kind]
     assert told.means == {batch: tuned.mean for batch, tuned in best.tuned.items()}
     assert told.means[32].freedom == 10  # 12 seeds, less one for each half
-    assert best.worth(32) <= 12
+    assert best.effective_size(32) <= 12
     assert json.loads(json.dumps(plain(answer(compare([tmp_path])))))["parts"][0]["ways"][0]["tuned"]["32"]["mean"]
     one = part.verdicts["at one rate"]
     assert {batch: found.verdict for batch, found in one.against.items()} == {32: "worse"}
@@ -220,7 +222,7 @@ def test_environments_are_joined_with_the_errors_of_chosen_rates(tmp_path: Path)
     ways = [part.ways[0] for part in found.parts]
     assert both.means[16] == tuple(way.means[16] for way in ways)
     assert both.verdicts.means[16].error == pytest.approx(np.hypot(*(way.means[16].error for way in ways)) / 2)
-    assert both.worth[16] == tuple(way.worth(16) for way in ways)
+    assert both.effective_sizes[16] == tuple(way.effective_size(16) for way in ways)
     mean = both.aggregates[16].mean
     assert mean.high - mean.low == pytest.approx(2 * 2.086 * both.verdicts.means[16].error, rel=0.1)
     assert both.verdicts.failures[16][:2] == (0, 24)
@@ -365,3 +367,94 @@ def test_another_threshold_is_the_mark(tmp_path: Path) -> None:
     (task,) = compare([tmp_path], threshold=50.0).tasks
     assert task.marks["threshold"] == 50.0
     assert all(np.isfinite(arm.values["steps_to_threshold"]).all() for arm in task.arms.values())
+
+
+def withheld(found: Answer) -> str:
+    """Returns why there is no verdict, which every view says."""
+    (part,) = found.parts
+    way = part.ways[0]
+    verdicts = part.verdicts[way.kind]
+    assert (verdicts.against, verdicts.standings, verdicts.trend) == ({}, {}, None)
+    assert f"CartPole-v1: no verdict: {way.withheld}" in caveats(found)
+    (said,) = recommend(found)
+    assert f"no batch size can be recommended: {way.withheld}." in said.sentences[0]
+    return way.withheld
+
+
+def test_what_else_differs_with_the_batch_size_may_be_the_cause(tmp_path: Path) -> None:
+    configs = fill(tmp_path, {16: BAD}, gamma=0.9) + fill(tmp_path, {64: GOOD}, gamma=0.99)
+    assert withheld(answered(tmp_path, configs)) == "gamma varies with batch size or learning rate"
+
+
+def test_what_design_and_rule_make_differ_is_part_of_the_question(tmp_path: Path) -> None:
+    schedules = {16: {"train_freq": 1}, 64: {"train_freq": 4}}
+    configs = []
+    for batch, schedule in schedules.items():
+        configs += fill(tmp_path, {batch: LEVELS[batch]}, match="samples", **schedule)
+    (part,) = answered(tmp_path, configs).parts
+    assert part.slice.confounds == ()
+    assert part.verdicts["at its rate"].standings[16].verdict == "worse"
+
+
+def test_while_runs_have_diverged_and_others_go_on_there_is_no_verdict(tmp_path: Path) -> None:
+    # the first runs to count are the worst: what goes well ends last
+    configs = fill(tmp_path, {64: GOOD}, seeds=12)
+    for seed in range(12):
+        own = config(batch_size=16, seed=seed)
+        write(tmp_path, own, [10.0, 10.0] if seed < 5 else [10.0, 200.0, 400.0], "diverged" if seed < 5 else None)
+        configs.append(own)
+    assert withheld(answered(tmp_path, configs)) == "at batch 16 runs diverged while others are not finished"
+
+
+def test_who_could_choose_among_fewer_rates_is_not_compared_at_its_best_one(tmp_path: Path) -> None:
+    configs = fill(tmp_path, {16: BAD, 64: BAD}, learning_rate=1e-4) + fill(tmp_path, {64: GOOD}, learning_rate=1e-3)
+    late = [config(batch_size=16, learning_rate=1e-3, seed=seed) for seed in range(12)]
+    why = withheld(answered(tmp_path, configs + late))
+    assert why == "batch 16 could choose among fewer learning rates than others"
+
+
+def test_a_declared_reference_that_is_not_there_is_told(tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, LEVELS), reference={"batch_size": 32})
+    assert found.parts[0].verdicts["at its rate"].reference is None
+    assert "CartPole-v1: batch 32, the declared reference, has no runs to compare with" in caveats(found)
+
+
+def test_runs_that_hardly_learned_are_said_to_be_alike_in_every_view(tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, {16: 20.0, 64: 20.0}, noise=0.1))
+    assert any("all score below 10% of the range" in caveat for caveat in caveats(found))
+
+
+def test_seeds_are_counted_for_the_test_that_is_made() -> None:
+    from rlbatch.analysis.intervals import mean_of
+    from rlbatch.analysis.seeds import more_seeds
+
+    one, other = (mean_of(np.random.default_rng(seed).normal(0, 0.13, 10)) for seed in (0, 1))
+    alone, corrected = (more_seeds(one, other, 0.1, comparisons) for comparisons in (1, 7))
+    assert alone is not None
+    assert corrected is not None
+    assert corrected > alone
+
+
+def test_two_experiments_in_one_environment_declared_nothing_together(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        answered(tmp_path / name, fill(tmp_path / name, LEVELS, seeds=6 if name == "one" else 7))
+    found = answer(compare([tmp_path / "one", tmp_path / "two"]))
+    assert not found.declared
+    assert "several experiments in one environment" in found.exploratory
+    assert found.exploratory in methods(found)
+
+
+@pytest.mark.parametrize(("spread", "alike"), [(0.3, (128,)), (0.01, ())])
+def test_costs_that_blocks_do_not_tell_apart_are_alike(spread: float, alike: tuple[int, ...], tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS)
+    machine = {"cpu": "a", "cores": 2, "gpu": None, "torch": "2"}
+    entries = [
+        {"kind": kind_of(config(batch_size=size)), "device": "cpu", "machine": machine, "t_env": 1e-4, "t_update": cost}
+        | {"t_update_range": [cost * (1 - spread), cost * (1 + spread)]}
+        for size, cost in ((16, 0.009), (64, 0.010), (128, 0.011))
+    ]
+    write_json(tmp_path / "cost.json", {"schema": 1, "entries": entries})
+    (said,) = recommend(answered(tmp_path, configs))
+    pick = said.picks["cheapest"]
+    assert (pick.batch_size, pick.alike) == (64, alike)
+    assert pick.value == pytest.approx(400 * 1e-4 + 300 * 0.010)

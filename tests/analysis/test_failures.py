@@ -11,9 +11,9 @@ import pytest
 from analysis.folders import config, plan, write
 
 from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.as_json import plain
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.intervals import wilson
-from rlbatch.analysis.plain import plain
 
 GOOD, FALLEN, LOW = (10.0, 250.0, 400.0, 400.0, 400.0), (10.0, 400.0, 20.0, 20.0, 20.0), (10.0,) * 5
 

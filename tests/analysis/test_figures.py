@@ -18,6 +18,7 @@ from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.plots import ORDERED, colours_of, ordered_colour, save
 from rlbatch.analysis.recommend import recommend
 from rlbatch.analysis.tables import tables_of
+from rlbatch.analysis.ways import same_means, same_runs
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +111,27 @@ def test_every_metric_of_a_run_can_be_chosen_and_is_told_in_its_own_direction(
     part = next(part for part in known.parts if part.scored.task.env_id == "CartPole-v1")
     drawdown = picture(figures, "cartpole-v1-response-drawdown-max")
     assert "Lower is better." in drawdown.about
-    arm = part.ways[0].arms[16]
-    assert drawdown.series[0].y[0] == pytest.approx(arm.normalised("drawdown_max").mean())
     assert {one.name for one in drawdown.series} == {way.kind for way in part.ways}
     best = picture(figures, "cartpole-v1-response-best")
     assert "Optimistic" in best.about
     assert all(name.partition(" ")[0] in METRICS for name in offered)
+
+
+@pytest.mark.parametrize("metric", ["drawdown_max", "dispersion", "steps_to_50%"])
+def test_figures_tell_of_the_runs_that_tables_and_picks_tell_of(known: Answer, metric: str) -> None:
+    part = next(part for part in known.parts if part.ways[0].tuned)
+    (figure,) = [one for one in figures_of(known) if one.name == "cartpole-v1-response"]
+    drawn = next(one for one in figure.pictures if one.choice == (metric,)).series[0]
+    runs = same_runs(part.ways[0], part.cells, metric)
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    sizes = [size for size in runs if np.isfinite(runs[size]).all()]
+    assert sizes
+    means = same_means(part.ways[0], part.cells, metric, sizes)
+    for size in sizes:
+        i = drawn.x.tolist().index(size)
+        assert drawn.seeds[i].tolist() == (sign * runs[size]).tolist()
+        assert drawn.y[i] == pytest.approx(sign * means[size].value)
+        assert drawn.high[i] - drawn.low[i] == pytest.approx(np.ptp(means[size].interval()[1:]))
 
 
 def test_a_run_that_never_gets_there_counts_its_whole_budget(figures: dict[str, Figure]) -> None:

@@ -93,7 +93,7 @@ def test_a_run_that_never_arrives_counts_and_does_not_vanish() -> None:
         (cells(100.0, sizes=SIZES[:4]), {}, "4 batch sizes reach the mark, 5 are needed"),
         (cells(100.0), {"evaluations": 21}, "21 evaluations"),
         ({cell: values for cell, values in cells(100.0).items() if cell[1] == 1e-3}, {}, "a rate axis or a rule"),
-        (cells(100.0, seeds=1), {}, "2 seeds"),
+        (cells(100.0, seeds=1), {}, "needs 5 seeds"),
         (cells(0.0, spread=0.0), {}, "no bend"),
         (cells(1e9, spread=0.0), {}, "no bend"),
         ({cell: np.full(5, np.nan) for cell in cells(1.0)}, {}, "some runs of batch 8, 16, 32"),

@@ -63,9 +63,9 @@ def test_the_interval_over_environments_covers_as_often_as_it_says() -> None:
 def test_scores_that_tell_less_make_the_interval_longer() -> None:
     x, y = [[1.0, 2.0, 3.0, 6.0]], [[2.5, 4.0, 5.0, 7.0]]
     plain = probability_of_improvement(x, y)
-    assert probability_of_improvement(x, y, worth=([4.0], [4.0])) == plain
-    fewer = probability_of_improvement(x, y, worth=([2.0], [4.0]))
+    assert probability_of_improvement(x, y, effective_sizes=([4.0], [4.0])) == plain
+    fewer = probability_of_improvement(x, y, effective_sizes=([2.0], [4.0]))
     assert fewer.estimate == plain.estimate
     assert fewer.low < plain.low < plain.high < fewer.high
-    nothing = probability_of_improvement(x, y, worth=([0.01], [0.01]))
+    nothing = probability_of_improvement(x, y, effective_sizes=([0.01], [0.01]))
     assert (nothing.low, nothing.high) == pytest.approx((0.0, 1.0), abs=0.02)

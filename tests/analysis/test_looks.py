@@ -1,4 +1,4 @@
-"""Looks: each state of an unfinished experiment that somebody looked at is counted once, also by two at a time."""
+"""Looks: each state of an experiment that somebody looked at too early is counted once, also by two at a time."""
 
 from __future__ import annotations
 
@@ -14,43 +14,49 @@ CURVE = [0, 10, 20, 40, 60]
 
 
 def test_a_state_is_counted_once_and_a_new_one_again(tmp_path: Path) -> None:
-    assert looks_at(tmp_path) == 0
+    assert looks_at(tmp_path, 2) == 0
     before = [run(CURVE), run(CURVE[:2], "partial", seed=1)]
-    assert [note_look(tmp_path, before), note_look(tmp_path, reversed(before))] == [1, 1]
-    more = [run(CURVE), run(CURVE[:3], "partial", seed=1)]
-    assert [note_look(tmp_path, more), note_look(tmp_path, before), looks_at(tmp_path)] == [2, 2, 2]
+    note_look(tmp_path, before)
+    note_look(tmp_path, reversed(before))
+    assert looks_at(tmp_path, 2) == 1
+    note_look(tmp_path, [run(CURVE), run(CURVE[:3], "partial", seed=1)])
+    note_look(tmp_path, before)
+    assert looks_at(tmp_path, 2) == 2
 
 
-def test_a_look_at_finished_runs_is_none(tmp_path: Path) -> None:
-    assert note_look(tmp_path, [run(CURVE), run(CURVE, "diverged", seed=1)]) == 0
-    assert not (tmp_path / FILE).exists()
+def test_a_look_at_finished_runs_counts_once_there_are_more_of_them(tmp_path: Path) -> None:
+    note_look(tmp_path, [run(CURVE), run(CURVE, "diverged", seed=1)])
+    assert looks_at(tmp_path, 2) == 0
+    note_look(tmp_path, [run(CURVE), run(CURVE, "diverged", seed=1), run(CURVE, seed=2)])
+    assert [looks_at(tmp_path, 3), looks_at(tmp_path, 4)] == [1, 2]
 
 
 def test_two_commands_at_a_time_lose_no_look(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: note_look(tmp_path, [run(CURVE, "partial", seed=number)]), range(64)))
-    assert looks_at(tmp_path) == 64
+    assert looks_at(tmp_path, 1) == 64
 
 
-def test_a_folder_that_cannot_be_written_to_is_still_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_folder_that_cannot_be_written_to_no_look_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note_look(tmp_path, [run(CURVE, "partial")])
 
     def refuse(*_: object) -> int:
         raise PermissionError
 
     monkeypatch.setattr("rlbatch.analysis.looks.os.open", refuse)
-    assert [note_look(tmp_path, [run(CURVE, "partial", seed=1)]), looks_at(tmp_path)] == [2, 1]
+    note_look(tmp_path, [run(CURVE, "partial", seed=1)])
+    assert looks_at(tmp_path, 1) == 1
 
 
 def test_looks_at_a_claim_are_no_looks_at_an_unfinished_experiment(tmp_path: Path) -> None:
     told = [note_confirmation(tmp_path, "a > b", range(6, top)) for top in (8, 11, 11, 8)]
     assert told == [[], [2], [2], []]
     assert note_confirmation(tmp_path, "c > b", range(6, 20)) == []
-    assert looks_at(tmp_path) == 0
+    assert looks_at(tmp_path, 20) == 0
 
 
 def test_a_line_that_a_full_disk_cut_off_is_no_look(tmp_path: Path) -> None:
     note_look(tmp_path, [run(CURVE, "partial")])
     with (tmp_path / FILE).open("a") as file:
         file.write('3\n{"at": 1}\n{"state": "ab')
-    assert looks_at(tmp_path) == 1
+    assert looks_at(tmp_path, 1) == 1

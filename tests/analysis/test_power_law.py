@@ -69,4 +69,8 @@ def test_where_it_cannot_be_told_the_reason_is() -> None:
     assert few.reason == "2 replay ratios and 6 batch sizes, 3 of each are needed"
     holes = {cell: scores for cell, scores in cells(-0.5).items() if cell[:2] != (4.0, 16)}
     assert "every batch size" in power_law_of(holes).reason
-    assert "2 seeds" in power_law_of(cells(-0.5, seeds=1)).reason
+    assert "needs 5 seeds" in power_law_of(cells(-0.5, seeds=4)).reason
+    assert (
+        power_law_of(cells(-1.5)).reason
+        == "1 of the best batch sizes lie inside the range that was tried, 3 are needed"
+    )

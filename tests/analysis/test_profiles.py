@@ -29,5 +29,5 @@ def test_a_profile_over_environments_is_surer_than_over_one() -> None:
 def test_scores_that_tell_less_make_the_band_wider() -> None:
     scores = [[0.1, 0.4, 0.6, 0.9]]
     plain = performance_profile(scores, [0.5])
-    assert performance_profile(scores, [0.5], worth=[4.0]).low.tolist() == plain.low.tolist()
-    assert performance_profile(scores, [0.5], worth=[2.0]).low[0] < plain.low[0]
+    assert performance_profile(scores, [0.5], effective_sizes=[4.0]).low.tolist() == plain.low.tolist()
+    assert performance_profile(scores, [0.5], effective_sizes=[2.0]).low[0] < plain.low[0]

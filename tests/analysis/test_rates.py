@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rlbatch.analysis.rates import Grid, at_best_rate, at_rate, averaged, good_band
+from rlbatch.analysis.rates import Grid, at_best_rate, averaged, good_band
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 
@@ -20,16 +20,6 @@ GRID: Grid = {
     16: {1e-4: {0: 1.0, 1: 2.0, 2: 3.0}, 1e-3: {0: 5.0, 1: 1.0, 2: 6.0}},
     64: {1e-4: {0: 4.0, 1: 4.0, 2: 4.0}, 1e-3: {0: 0.0, 1: 0.0, 2: 0.0}},
 }
-
-
-def test_at_one_rate_each_batch_has_its_scores_there() -> None:
-    found = at_rate(GRID, 1e-3)
-    assert {batch: scores.tolist() for batch, scores in found.items()} == {16: [5.0, 1.0, 6.0], 64: [0.0, 0.0, 0.0]}
-
-
-def test_a_rate_that_a_batch_was_not_trained_at_is_refused_with_those_that_are_there() -> None:
-    with pytest.raises(ValueError, match=r"batch 16 has no rate 0.003, only 0.0001, 0.001"):
-        at_rate(GRID, 3e-3)
 
 
 def test_the_best_rate_is_chosen_on_the_other_half() -> None:
@@ -105,7 +95,7 @@ def test_a_band_that_reaches_an_end_is_open() -> None:
 
 def test_scores_that_are_not_finite_are_refused_by_place() -> None:
     with pytest.raises(ValueError, match=r"batch 16, rate 0\.001: 1 of 2 are not finite"):
-        at_rate({16: {1e-3: {0: 1.0, 1: math.nan}}}, 1e-3)
+        at_best_rate({16: {1e-3: {0: 1.0, 1: 0.0, 2: math.nan, 3: 0.0}}})
 
 
 def test_a_half_that_chooses_the_edge_marks_the_batch() -> None:

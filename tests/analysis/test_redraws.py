@@ -9,8 +9,8 @@ import pytest
 
 from rlbatch.analysis.best import against_reference, compare_with_best
 from rlbatch.analysis.intervals import Estimate, mean_of
-from rlbatch.analysis.rates import Grid, at_best_rate, redraws
-from rlbatch.analysis.redraws import worth
+from rlbatch.analysis.rates import Grid, at_best_rate
+from rlbatch.analysis.redraws import effective_size
 
 RATES = (1e-4, 1e-3, 1e-2)
 
@@ -54,7 +54,7 @@ def test_where_nothing_was_to_choose_it_is_nearly_students_error() -> None:
 
 def test_clear_rates_are_chosen_in_every_resample_each_half_by_the_other() -> None:
     grid = made(np.random.default_rng(0), lower=5.0)
-    found = redraws(grid)[1]
+    found = at_best_rate(grid)[1].redrawn
     drawn = [[found.runs[place] for place in row] for row in found.drawn[:50]]
     assert {rate for row in drawn for rate, _ in row} == {1e-3}
     assert {seed % 2 for row in drawn for _, seed in row[:5]} == {0}
@@ -64,7 +64,8 @@ def test_clear_rates_are_chosen_in_every_resample_each_half_by_the_other() -> No
 
 def test_resamples_score_any_metric_of_the_runs_that_they_drew() -> None:
     grid = made(np.random.default_rng(0))
-    found, tuned = redraws(grid)[1], at_best_rate(grid)[1]
+    tuned = at_best_rate(grid)[1]
+    found = tuned.redrawn
     values = {(rate, seed): 10.0 * score for rate, arm in grid[1].items() for seed, score in arm.items()}
     other = found.mean(10 * tuned.scores, values)
     assert other.value == pytest.approx(10 * tuned.mean.value)
@@ -84,7 +85,7 @@ def test_a_half_of_one_seed_leaves_the_error_open() -> None:
         grid = made(np.random.default_rng(0), seeds=seeds)
         tuned = at_best_rate(grid)[1]
         assert math.isinf(tuned.mean.error) == open_error
-        assert redraws(grid)[1].drawn.shape == (0 if open_error else 1_000, seeds)
+        assert tuned.redrawn.drawn.shape == (0 if open_error else 1_000, seeds)
 
 
 def test_equal_scores_have_no_error() -> None:
@@ -97,14 +98,14 @@ def test_missing_runs_leave_a_mean_with_the_seeds_there_are() -> None:
     del grid[1][1e-3][9], grid[1][1e-4][0]
     tuned = at_best_rate(grid)[1]
     assert tuned.mean.seeds == 9
-    assert redraws(grid)[1].drawn.shape == (1_000, 9)
+    assert tuned.redrawn.drawn.shape == (1_000, 9)
     assert 0 < tuned.mean.error < 0.2
 
 
 def test_scores_are_worth_as_many_as_their_mean_is_known_by() -> None:
     scores = np.random.default_rng(0).normal(size=10)
     plain = mean_of(scores)
-    assert worth(plain, scores) == 10
-    assert worth(plain._replace(error=2 * plain.error), scores) == pytest.approx(2.5)
-    assert worth(plain._replace(error=0.5 * plain.error), scores) == 10
-    assert 0 < worth(plain._replace(error=math.inf), scores) < 0.1
+    assert effective_size(plain, scores) == 10
+    assert effective_size(plain._replace(error=2 * plain.error), scores) == pytest.approx(2.5)
+    assert effective_size(plain._replace(error=0.5 * plain.error), scores) == 10
+    assert 0 < effective_size(plain._replace(error=math.inf), scores) < 0.1

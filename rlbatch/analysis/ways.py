@@ -3,28 +3,30 @@
 Without an axis of learning rates there is one way, and its conclusion holds at that rate alone. With one there are
 three: at one rate, each batch size at its own best rate, averaged over the rates; see `rates.py`.
 
-The scores at best rates are not independent, so their way has `redrawn`: the resamples of the whole procedure, from
-which come the errors of all means and the intervals of interquartile means and aggregates. What counts runs
-(probability of improvement, profiles) or splits them (the advantage) takes each sample for as many independent scores
-as would tell as much of its mean.
+The scores at best rates are not independent, so they come with resamples of the whole procedure, from which come the
+errors of all means and the intervals of interquartile means and aggregates. What counts runs (probability of
+improvement, profiles) or splits them (the advantage) takes each sample for as many independent scores as would tell as
+much of its mean.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from rlbatch import presets
 from rlbatch.analysis import rates
+from rlbatch.analysis.across import interquartile_mean
 from rlbatch.analysis.arms import Slice, rate_before_rule
 from rlbatch.analysis.comparison import ScoredArm, ScoredTask
-from rlbatch.analysis.intervals import Estimate, Floats, mean_of
+from rlbatch.analysis.intervals import SEED, Estimate, Floats, Interval, mean_of
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.rates import Averaged, Band, Grid, Tuned
-from rlbatch.analysis.redraws import Redrawn, worth
+from rlbatch.analysis.rates import Averaged, GoodRates, Grid, Tuned
+from rlbatch.analysis.redraws import effective_size
 from rlbatch.config import SETTINGS
 
 Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
@@ -34,6 +36,7 @@ _TUNED = {
     "zoo": "that of the preset zoo, tuned at batch {}",
 }
 """Preset -> at which batch size its learning rates were tuned."""
+_NONE: Mapping[int, Any] = MappingProxyType({})
 
 
 class Way(NamedTuple):
@@ -43,50 +46,61 @@ class Way(NamedTuple):
         kind: how learning rates are treated.
         words: what a conclusion has to say of them.
         samples: batch size -> (n,) scores, one per seed; higher is better.
+        means: batch size -> mean score, with the error of the choice where a rate was chosen.
         arms: batch size -> the arm that stands for it where something else than the scores is asked; the one at its
             best rate. Empty where no single arm does.
         tuned: batch size -> how its rate was chosen, where it was.
+        resampled: batch size -> (B, n) scores of the resamples of choice and scores, where rates were chosen.
         averaged: batch size -> its scores over the rates, where they were averaged.
         notes: what a reader has to know.
-        means: batch size -> mean score, with the error of the choice where a rate was chosen.
-        redrawn: batch size -> resamples of choice and scores, where rates were chosen.
-        resampled: batch size -> (B, n) what these resamples score.
-        confounded: whether the learning rates differ between the batch sizes for no rule: then nothing is concluded.
+        withheld: why there is no verdict on the batch size; empty where there may be some.
     """
 
     kind: Kind
     words: str
     samples: Mapping[int, Floats]
-    arms: Mapping[int, ScoredArm]
-    tuned: Mapping[int, Tuned]
-    averaged: Mapping[int, Averaged]
-    notes: tuple[str, ...]
     means: Mapping[int, Estimate]
-    redrawn: Mapping[int, Redrawn]
-    resampled: Mapping[int, Floats]
-    confounded: bool = False
+    arms: Mapping[int, ScoredArm] = _NONE
+    tuned: Mapping[int, Tuned] = _NONE
+    resampled: Mapping[int, Floats] = _NONE
+    averaged: Mapping[int, Averaged] = _NONE
+    notes: tuple[str, ...] = ()
+    withheld: str = ""
 
-    def worth(self, batch: int) -> float:
+    def effective_size(self, batch: int) -> float:
         """Returns how many independent scores would tell as much of a batch size's mean."""
-        return worth(self.means[batch], self.samples[batch])
+        return effective_size(self.means[batch], self.samples[batch])
+
+    def iqm(self, batch: int) -> Interval:
+        """Returns the interquartile mean of a batch size's scores."""
+        return interquartile_mean(self.samples[batch], SEED, resampled=self.resampled.get(batch))
 
 
 def ways_of(
-    scored: ScoredTask, part: Slice, metric: str, reference: Mapping[str, Any]
+    scored: ScoredTask, one: Slice, metric: str, reference: Mapping[str, Any]
 ) -> tuple[tuple[Way, ...], tuple[str, ...]]:
     """Returns the ways to compare the batch sizes of a slice, the one that conclusions rest on first, and what lacks.
 
     Args:
         scored: the environment.
-        part: one of its slices.
+        one: a slice of it.
         metric: of a run, a score or a difference; the numbers are on the environment's scale where it has one, and
             negative where lower is better.
         reference: the arm that was declared to be compared with; its learning rate is the one rate, if it has one.
     """
-    cells = {cell: arm for cell, planned in part.cells.items() if (arm := scored.arms.get(planned.path)) is not None}
+    cells = scored.cells(one)
     if not cells:
         return (), ("no run has ended: nothing to compare",)
-    if all(len({rate for batch, rate in cells if batch == one}) == 1 for one, _ in cells):
+    found, lacking = _found(cells, metric, reference)
+    doubts = _doubts(one)
+    return tuple(_with_doubts(way, doubts) for way in found), lacking
+
+
+def _found(
+    cells: Mapping[tuple[int, float], ScoredArm], metric: str, reference: Mapping[str, Any]
+) -> tuple[tuple[Way, ...], tuple[str, ...]]:
+    """Returns the ways that these arms allow, and why not the others."""
+    if all(len({rate for batch, rate in cells if batch == size}) == 1 for size, _ in cells):
         return (_as_trained(cells, metric),), ()
     grid = _grid(cells, metric)
     found: list[Way] = []
@@ -104,13 +118,33 @@ def ways_of(
     return tuple(found), tuple(notes)
 
 
+def _doubts(one: Slice) -> list[str]:
+    """Returns what keeps the arms of a slice from telling of the batch size in any way."""
+    doubts = []
+    if one.confounds:
+        vary = "varies" if len(one.confounds) == 1 else "vary"
+        doubts.append(f"{', '.join(one.confounds)} {vary} with batch size or learning rate")
+    early = sorted({batch for (batch, _), arm in one.cells.items() if arm.diverged and arm.unfinished})
+    if early:
+        # a run diverges at once and ends well only at its end: the first ones to count are the worst
+        doubts.append(f"at batch {', '.join(map(str, early))} runs diverged while others are not finished")
+    return doubts
+
+
+def _with_doubts(way: Way, doubts: Sequence[str]) -> Way:
+    every = [*([way.withheld] if way.withheld else []), *doubts]
+    if not every:
+        return way
+    return way._replace(withheld="; ".join(every), notes=(*(f"{why}: no verdict" for why in every), *way.notes))
+
+
 def values_of(arm: ScoredArm, metric: str) -> Floats:
     """Returns (R,) a metric of an arm's runs, on the environment's scale where it has one; higher is better."""
-    values = arm.values[metric] if arm.scale.range is None else arm.normalised(metric)
+    values = arm.on_scale(metric)
     return values if METRICS[metric].higher_is_better else -values
 
 
-def good_rates(cells: Mapping[tuple[int, float], ScoredArm], metric: str, delta: float) -> dict[int, Band]:
+def good_rates(cells: Mapping[tuple[int, float], ScoredArm], metric: str, delta: float) -> dict[int, GoodRates]:
     """Returns batch size -> the learning rates that are nearly as good as its best, where several were tried.
 
     Args:
@@ -119,7 +153,7 @@ def good_rates(cells: Mapping[tuple[int, float], ScoredArm], metric: str, delta:
         delta: largest difference that does not matter, in the unit of `values_of`.
     """
     grid = _grid(cells, metric)
-    return {int(batch): rates.good_band(scores, delta) for batch, scores in grid.items() if len(scores) > 1}
+    return {batch: rates.good_band(scores, delta) for batch, scores in grid.items() if len(scores) > 1}
 
 
 def same_runs(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[int, Floats]:
@@ -151,21 +185,23 @@ def same_means(
 ) -> dict[int, Estimate]:
     """Returns batch size -> mean of `same_runs`, with the error of the choice where a rate was chosen.
 
+    Runs that cannot tell (NaN) are left out.
+
     Args:
         way: from `ways_of`.
         cells: (batch size, learning rate before the rule) -> arm, of its slice.
         metric: of a run.
-        sizes: batch sizes of which all of these runs have it.
+        sizes: batch sizes of which some of these runs have it.
         least: what anything lower counts as, such as minus the budget where a mark is never reached.
     """
     samples = same_runs(way, cells, metric)
     found = {}
     for batch in sizes:
-        counted = np.maximum(samples[batch], least)
-        if batch in way.redrawn:
+        counted = np.maximum(samples[batch], least)[~np.isnan(samples[batch])]
+        if batch in way.tuned:
             given = [(rate, by_seed(arm, metric)) for (size, rate), arm in cells.items() if size == batch]
             values = {(rate, seed): max(value, least) for rate, arm in given for seed, value in arm.items()}
-            found[batch] = way.redrawn[batch].mean(counted, values)
+            found[batch] = way.tuned[batch].redrawn.mean(counted, values)
         else:
             found[batch] = mean_of(counted)
     return found
@@ -181,28 +217,28 @@ def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Wa
     given = sorted({rate for _, rate in cells})
     at = " and ".join(f"{rate:g}" for rate in given) if len(given) < 3 else f"{given[0]:g} to {given[-1]:g}"
     words = f"at learning rate {at}{_tuned(arms)}"
-    notes = ("learning rate and batch size vary together: no verdict on the batch size",) * (len(given) > 1)
+    withheld = "learning rate and batch size vary together" if len(given) > 1 else ""
     samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
-    return _plain("at its rate", words, samples, arms)._replace(notes=notes, confounded=len(given) > 1)
+    return Way("at its rate", words, samples, _means(samples), arms=arms, withheld=withheld)
 
 
 def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm]) -> Way:
-    by_batch = {int(batch): one for batch, one in sorted(rates.at_best_rate(grid).items())}
-    redrawn = {int(batch): one for batch, one in rates.redraws(grid).items()}
-    values = {batch: {(r, s): v for r, arm in grid[batch].items() for s, v in arm.items()} for batch in by_batch}
-    edges = [str(batch) for batch, one in by_batch.items() if one.at_edge]
+    tuned = rates.at_best_rate(grid)
+    values = {batch: {(r, s): v for r, arm in scores.items() for s, v in arm.items()} for batch, scores in grid.items()}
+    edges = [str(batch) for batch, one in tuned.items() if one.at_edge]
     at_edge = f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond"
+    every = {rate for _, rate in cells}
+    fewer = [str(batch) for batch, scores in grid.items() if set(scores) != every]
     return Way(
-        "at its own best rate",
-        "each at its own best learning rate, chosen on one half of the seeds and scored on the other",
-        {batch: one.scores for batch, one in by_batch.items()},
-        {batch: cells[batch, one.best] for batch, one in by_batch.items()},
-        by_batch,
-        {},
-        (at_edge,) if edges else (),
-        {batch: one.mean for batch, one in by_batch.items()},
-        redrawn,
-        {batch: redrawn[batch].scores(values[batch]) for batch in by_batch},
+        kind="at its own best rate",
+        words="each at its own best learning rate, chosen on one half of the seeds and scored on the other",
+        samples={batch: one.scores for batch, one in tuned.items()},
+        means={batch: one.mean for batch, one in tuned.items()},
+        arms={batch: cells[batch, one.best] for batch, one in tuned.items()},
+        tuned=tuned,
+        resampled={batch: one.redrawn.scores(values[batch]) for batch, one in tuned.items()},
+        notes=(at_edge,) if edges else (),
+        withheld=f"batch {', '.join(fewer)} could choose among fewer learning rates than others" if fewer else "",
     )
 
 
@@ -215,28 +251,27 @@ def _one_rate(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: 
     notes = (f"the declared rate {asked:g} is not shared by all batch sizes",) if asked not in (None, rate) else ()
     words = f"all at learning rate {rate:g}, as if nobody tuned it"
     samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
-    return _plain("at one rate", words, samples, arms)._replace(notes=notes)
+    return Way("at one rate", words, samples, _means(samples), arms=arms, notes=notes)
 
 
 def _averaged(grid: Grid) -> Way:
     found = rates.averaged(grid)
     given = sorted({rate for scores in grid.values() for rate in scores})
     words = f"averaged over the learning rates {', '.join(f'{rate:g}' for rate in given)}"
-    samples = {int(batch): one.scores for batch, one in sorted(found.items())}
-    averaged = {int(batch): one for batch, one in found.items()}
-    lost = [f"batch {b} {', '.join(map(str, one.left_out))}" for b, one in sorted(averaged.items()) if one.left_out]
+    samples = {batch: one.scores for batch, one in found.items()}
+    lost = [f"batch {b} {', '.join(map(str, one.left_out))}" for b, one in found.items() if one.left_out]
     notes = (f"without the seeds that lack a rate: {'; '.join(lost)}",) if lost else ()
-    return _plain("averaged over rates", words, samples, {})._replace(averaged=averaged, notes=notes)
+    return Way("averaged over rates", words, samples, _means(samples), averaged=found, notes=notes)
 
 
-def _plain(kind: Kind, words: str, samples: Mapping[int, Floats], arms: Mapping[int, ScoredArm]) -> Way:
-    """Returns a way whose scores are independent."""
-    means = {batch: mean_of(scores) for batch, scores in samples.items()}
-    return Way(kind, words, samples, arms, {}, {}, (), means, {}, {})
+def _means(samples: Mapping[int, Floats]) -> dict[int, Estimate]:
+    """Returns the means of independent scores."""
+    return {batch: mean_of(scores) for batch, scores in samples.items()}
 
 
-def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[float, dict[float, dict[int, float]]]:
-    grid: dict[float, dict[float, dict[int, float]]] = {}
+def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Grid:
+    """Returns the scores of the arms, in the order of batch sizes and rates."""
+    grid: dict[int, dict[float, dict[int, float]]] = {}
     for (batch, rate), arm in sorted(cells.items()):
         grid.setdefault(batch, {})[rate] = by_seed(arm, metric)
     return grid

@@ -11,18 +11,15 @@ from typing import Any
 import numpy as np
 
 from rlbatch.analysis import efficiency
-from rlbatch.analysis.across import interquartile_mean
 from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.comparison import ScoredArm
-from rlbatch.analysis.effort_tables import reached
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.looks import looks_at
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.questions import Way, good_rates
 from rlbatch.analysis.recommend import Recommendation
 from rlbatch.analysis.steadiness import steadiness_of
-from rlbatch.analysis.tables import SEED
+from rlbatch.analysis.ways import Way, good_rates
 from rlbatch.curves import NEVER
 
 _ON_A_SCALE = ("score", "difference")
@@ -42,7 +39,7 @@ def plain(found: Answer) -> dict[str, Any]:
         "declared": found.declared,
         "complete": comparison.complete,
         "caveats": list(caveats(found)),
-        "looks": {str(path): looks_at(path) for path in comparison.collected.experiments},
+        "looks": {str(path): looks_at(path, len(plan.runs)) for path, plan in comparison.collected.plans.items()},
         "outside": [str(path) for path in comparison.collected.outside],
         "missing": [{"run": run.path, "status": run.status, "reason": run.reason} for run in comparison.missing],
         "unfinished": [{"run": run.path, "status": run.status} for run in comparison.unfinished],
@@ -78,14 +75,14 @@ def _arm(part: Part, cell: tuple[int, float], arm: ScoredArm) -> dict[str, Any]:
 
 
 def _way(part: Part, way: Way) -> dict[str, Any]:
-    iqm = {b: interquartile_mean(scores, SEED, resampled=way.resampled.get(b)) for b, scores in way.samples.items()}
     return {
         "kind": way.kind,
         "words": way.words,
         "notes": way.notes,
+        "withheld": way.withheld,
         "samples": way.samples,
-        "iqm": iqm,
-        "tuned": way.tuned,
+        "iqm": {batch: way.iqm(batch) for batch in way.samples},
+        "tuned": {batch: _but(one._asdict(), "redrawn") for batch, one in way.tuned.items()},
         "verdicts": part.verdicts[way.kind],
     }
 
@@ -101,7 +98,7 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "scaled": part.scaled,
             "ways": [_way(part, way) for way in part.ways],
             "mark": part.mark,
-            "front": None if part.mark is None else scored.front(part.slice, part.mark),
+            "front": part.front,
             "power_laws": [{"fixed": fixed, "law": law} for fixed, law in scored.power_laws(part.metric)],
             "seed_correlation": part.seed_correlation,
             "good_rates": good_rates(part.cells, part.metric, delta) if part.scaled else {},
@@ -116,7 +113,7 @@ def _reaching(part: Part, arm: ScoredArm) -> dict[str, dict[str, Any]]:
     """Returns mark -> axis -> whether and when the runs of an arm reach it."""
     spent = {axis: efficiency.amounts(arm.curves, axis, part.scored.clock) for axis in part.scored.views}
     known = {axis: one for axis, one in spent.items() if one is not None}
-    return {mark: {axis: reached(arm, mark, one) for axis, one in known.items()} for mark in part.scored.marks}
+    return {mark: {axis: arm.reaching(mark, one) for axis, one in known.items()} for mark in part.scored.marks}
 
 
 def _told(values: Floats) -> list[float | str | None]:
@@ -125,10 +122,13 @@ def _told(values: Floats) -> list[float | str | None]:
 
 
 def _together(both: Together) -> dict[str, Any]:
-    told: dict[str, Any] = jsonable(
-        {field.name: getattr(both, field.name) for field in fields(both) if field.name != "samples"}
-    )
+    told: dict[str, Any] = jsonable(_but({field.name: getattr(both, field.name) for field in fields(both)}, "samples"))
     return told
+
+
+def _but(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns values without one of them: what was drawn anew fills pages."""
+    return {key: value for key, value in values.items() if key != name}
 
 
 def jsonable(value: Any) -> Any:
