@@ -200,10 +200,11 @@ def _holds_for(part: Part, way: Way, found: Answer) -> str:
     match, rule = (_design(part, way, axis) for axis in ("match", "lr_rule"))
     ratios = sorted({replay_ratio(one.arm.config) for one in way.arms.values() if one.arm.config is not None})
     updates = " to ".join(f"{ratio:g}" for ratio in dict.fromkeys((ratios[0], ratios[-1])))
+    updates += " update per env step" if updates == "1" else " updates per env step"
     return (
         f"Compared by {about}; {way.words}. It holds for {config.algo.upper()} with networks "
         f"{list(config.net_arch)}, {config.total_timesteps:,} env steps, n-step {config.n_steps}, match {match}, "
-        f"learning-rate rule {rule}, {updates} updates per env step."
+        f"learning-rate rule {rule}, {updates}."
     )
 
 
