@@ -84,6 +84,11 @@ def samples_schedule(schedule: Schedule, preset_batch: int, batch_size: int, n_e
     return Schedule(schedule.train_freq * stretch, updates * preset_batch * stretch // batch_size)
 
 
+def rate_factor(rule: str, factor: float) -> float:
+    """Returns by what a rule multiplies the learning rate for a batch that is `factor` times the reference batch."""
+    return {"none": 1.0, "linear": factor, "sqrt": math.sqrt(factor), "adam-sde": math.sqrt(factor)}[rule]
+
+
 def scale_optimizer(
     rule: str, optimizer: Optimizer, factor: float, *, match: str, target_per_update: bool
 ) -> Optimizer:
@@ -103,9 +108,7 @@ def scale_optimizer(
     if rule == "none":
         return optimizer
     if rule in ("linear", "sqrt"):
-        return optimizer._replace(
-            learning_rate=optimizer.learning_rate * (factor if rule == "linear" else math.sqrt(factor))
-        )
+        return optimizer._replace(learning_rate=optimizer.learning_rate * rate_factor(rule, factor))
     return _adam_sde(optimizer, factor, match, target_per_update)
 
 
@@ -182,7 +185,7 @@ def _adam_sde(optimizer: Optimizer, factor: float, match: str, target_per_update
     if factor == 1:
         return optimizer  # to the bit: 1 - (1 - tau) is not tau
     return Optimizer(
-        learning_rate=optimizer.learning_rate * math.sqrt(factor),
+        learning_rate=optimizer.learning_rate * rate_factor("adam-sde", factor),
         adam_beta1=1 - factor * (1 - optimizer.adam_beta1),
         adam_beta2=1 - factor * (1 - optimizer.adam_beta2),
         adam_eps=optimizer.adam_eps / math.sqrt(factor),

@@ -16,8 +16,9 @@ from pathlib import Path
 from rlbatch import plans
 from rlbatch.config import RunConfig
 from rlbatch.errors import BusyError, InputError, RlbatchError
+from rlbatch.paths import run_path
 from rlbatch.plans import Declared, Plan
-from rlbatch.results import RunFolder, find_runs, run_path, storage
+from rlbatch.results import RunFolder, find_runs, storage
 
 LOCK_WAIT_S = 5.0
 """How long a second command waits for the workers of a first one to die."""

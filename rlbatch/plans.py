@@ -15,7 +15,8 @@ import yaml
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
-from rlbatch.results import SCHEMA, run_path, storage, write_bytes
+from rlbatch.paths import run_path
+from rlbatch.results import SCHEMA, storage, write_bytes
 
 SYNONYMS = {"score": "metric", "margin": "equivalence", "delta": "equivalence"}
 """Keys of a block `analysis` -> the key that means the same."""

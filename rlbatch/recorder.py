@@ -19,7 +19,8 @@ import safetensors.numpy
 from rlbatch import curves, hparams
 from rlbatch.config import RunConfig
 from rlbatch.events import EventFile
-from rlbatch.results import SCHEMA, RunFolder, run_path, run_record, storage, write_bytes, write_json
+from rlbatch.paths import run_path
+from rlbatch.results import SCHEMA, RunFolder, run_record, storage, write_bytes, write_json
 from rlbatch.rows import Ending, Row
 
 

@@ -143,13 +143,6 @@ class RunFolder:
         return "partial" if self.exists() else "planned"
 
 
-def run_path(config: RunConfig) -> Path:
-    """Returns the folder of a run below its experiment's: a function of the run alone."""
-    env = config.env_id.replace("/", "+").replace(":", "++")
-    arm = f"b{config.batch_size:05d}-lr{config.learning_rate:.1e}-{config.arm_id[:8]}"
-    return Path(f"{env}/{config.algo}/{arm}/s{config.seed:03d}")
-
-
 def run_record(config: RunConfig, **beside: Any) -> dict[str, Any]:
     """Returns what config.json holds: schema, ids, config, and whatever is kept beside it."""
     return {"schema": SCHEMA, "run_id": config.run_id, "arm_id": config.arm_id, "config": as_dict(config), **beside}

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rlbatch.config import RunConfig
+from rlbatch.paths import run_path
 from rlbatch.recorder import Recorder
-from rlbatch.results import RunFolder, run_path
+from rlbatch.results import RunFolder
 from rlbatch.rows import Ending, Row, grid_points
 
 STEPS, EVALUATIONS, LEARNING_STARTS = 1000, 4, 100

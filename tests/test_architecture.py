@@ -14,7 +14,7 @@ FLOORS: list[set[str]] = [
     {"errors"},
     {"values", "strict_yaml"},
     {"config"},
-    {"designs"},
+    {"designs", "paths"},
     {"environments"},
     {"presets"},
     {"curves", "events", "hparams", "rows", "power"},

@@ -12,7 +12,8 @@ from rlbatch import experiment as experiment_module
 from rlbatch.config import RunConfig
 from rlbatch.errors import BusyError, InputError
 from rlbatch.experiment import Experiment, experiment_at
-from rlbatch.results import run_path, run_record, write_json
+from rlbatch.paths import run_path
+from rlbatch.results import run_record, write_json
 
 RESULT = {
     **dict.fromkeys(("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),

@@ -11,8 +11,9 @@ import pytest
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.frames import load
+from rlbatch.paths import run_path
 from rlbatch.recorder import Recorder
-from rlbatch.results import RunFolder, run_path
+from rlbatch.results import RunFolder
 from rlbatch.rows import Ending, Row
 
 

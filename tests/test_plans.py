@@ -11,8 +11,8 @@ import yaml
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.experiment import Experiment
+from rlbatch.paths import run_path
 from rlbatch.plans import Declared
-from rlbatch.results import run_path
 
 
 def config(seed: int) -> RunConfig:

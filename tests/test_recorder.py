@@ -16,8 +16,9 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import TemporaryError
+from rlbatch.paths import run_path
 from rlbatch.recorder import Recorder, record_crash, verify
-from rlbatch.results import RunFolder, run_path
+from rlbatch.results import RunFolder
 from rlbatch.rows import Ending, Row
 
 CONFIG = RunConfig.build(env_id="CartPole-v1", algo="dqn")

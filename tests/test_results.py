@@ -1,4 +1,4 @@
-"""Results: the run folder's paths, rows and status."""
+"""Results: the run folder's rows and status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
-from rlbatch.results import RunFolder, find_runs, run_path, run_record, write_bytes, write_json
+from rlbatch.results import RunFolder, find_runs, run_record, write_bytes, write_json
 from rlbatch.rows import Row
 
 RESULT: dict[str, Any] = {
@@ -28,16 +28,6 @@ def started(path: Path, **values: Any) -> RunFolder:
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / "config.json", run_record(config(**values)))
     return RunFolder(path)
-
-
-def test_the_folder_is_a_function_of_the_run() -> None:
-    run = config(batch_size=256, seed=7, learning_rate=5e-4)
-    assert str(run_path(run)) == f"CartPole-v1/dqn/b00256-lr5.0e-04-{run.arm_id[:8]}/s007"
-
-
-@pytest.mark.parametrize(("env_id", "folder"), [("ALE/Pong-v5", "ALE+Pong-v5"), ("mine:My/Env-v0", "mine++My+Env-v0")])
-def test_an_id_with_slash_or_colon_is_one_folder(env_id: str, folder: str) -> None:
-    assert run_path(RunConfig.build(env_id=env_id, algo="dqn")).parts[0] == folder
 
 
 def test_status_follows_the_files(tmp_path: Path) -> None:

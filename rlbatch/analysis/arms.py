@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from rlbatch.analysis.collect import LABELS, Labels, Run, facts_of
+from rlbatch.analysis.collect import LABELS, Labels, Run
 from rlbatch.config import RunConfig, identity
+from rlbatch.designs import rate_factor
+from rlbatch.paths import facts_of
 
 MISSING = ("out_of_memory", "env_error", "hung", "crashed", "unreadable")
 """Statuses of runs that say nothing about the batch size."""
@@ -34,8 +36,6 @@ _FOLLOWING = {
 """Design or rule -> the settings that it makes follow the batch size."""
 _MEMORY = ("algo", "net_arch", "buffer_size", "n_envs", "engine")
 """Settings besides the batch size that decide what memory a run needs."""
-_POWER = {"none": 0.0, "sqrt": 0.5, "linear": 1.0, "adam-sde": 0.5}
-"""Power of the batch size with which each rule scales the learning rate."""
 
 
 View = Mapping[str, Any]
@@ -187,13 +187,17 @@ def design_words(fixed: Mapping[str, Any]) -> str:
 
 def rate_before_rule(learning_rate: float, labels: Labels, batch_size: int) -> float:
     """Returns the learning rate that was asked for, at `lr_reference_batch`, to ten digits."""
-    factor = batch_size / labels["lr_reference_batch"]
-    return float(f"{learning_rate / factor ** _POWER[labels['lr_rule']]:.10g}")
+    return float(f"{learning_rate / _factor(labels, batch_size):.10g}")
 
 
 def rate_after_rule(learning_rate: float, labels: Labels, batch_size: int) -> float:
     """Returns the effective learning rate of one that was asked for at `lr_reference_batch`."""
-    return float(learning_rate * (batch_size / labels["lr_reference_batch"]) ** _POWER[labels["lr_rule"]])
+    return learning_rate * _factor(labels, batch_size)
+
+
+def _factor(labels: Labels, batch_size: int) -> float:
+    """Returns by what the rule of a design multiplies the learning rate at a batch size."""
+    return rate_factor(str(labels["lr_rule"]), batch_size / labels["lr_reference_batch"])
 
 
 def _task(env_id: str, env_kwargs: Mapping[str, Any], arms: Sequence[Arm], group: str | None) -> Task:

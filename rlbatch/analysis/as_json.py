@@ -111,7 +111,7 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
 
 def _reaching(part: Part, arm: ScoredArm) -> dict[str, dict[str, Any]]:
     """Returns mark -> axis -> whether and when the runs of an arm reach it."""
-    spent = {axis: efficiency.amounts(arm.curves, axis, part.scored.clock) for axis in part.scored.views}
+    spent = {axis: efficiency.amounts(arm.curves, axis, part.scored.clock) for axis in part.scored.log_axes}
     known = {axis: one for axis, one in spent.items() if one is not None}
     return {mark: {axis: arm.reaching(mark, one) for axis, one in known.items()} for mark in part.scored.marks}
 

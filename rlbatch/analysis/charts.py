@@ -22,8 +22,8 @@ from rlbatch.analysis.scores import floor_of
 from rlbatch.config import RunConfig
 from rlbatch.errors import RefusedError
 from rlbatch.events import scalars
+from rlbatch.paths import run_path
 from rlbatch.references import low_of
-from rlbatch.results import run_path
 from rlbatch.wallclock import Entry
 
 AXES = {"env_steps": "env steps", "samples": "samples"}

@@ -5,7 +5,6 @@ Only the rows of evaluations are read. A run that cannot be read does not stop t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,9 +17,10 @@ from rlbatch.analysis.declared import shared_analysis
 from rlbatch.config import LABEL, SETTINGS, RunConfig
 from rlbatch.errors import InputError, RlbatchError, nearest
 from rlbatch.experiment import Experiment
+from rlbatch.paths import facts_of, is_run_path, run_path
 from rlbatch.plans import Plan
 from rlbatch.references import read_references
-from rlbatch.results import RunFolder, find_runs, run_path
+from rlbatch.results import RunFolder, find_runs
 from rlbatch.rows import grid_points
 from rlbatch.wallclock import Entry, read_costs
 
@@ -43,9 +43,6 @@ _PREFERRED = (
     "planned",
 )
 """Where two folders hold the same run, the one whose status comes first counts."""
-
-
-_PATH = re.compile(r"([^/]+)/(dqn|sac)/b(\d+)-lr([^/]+)-([0-9a-f]{8})/s(\d+)")
 
 
 @dataclass(frozen=True)
@@ -80,21 +77,12 @@ class Run:
     @property
     def arm(self) -> str:
         """The part of the path that runs share which differ in nothing but the seed."""
-        return self.path.rpartition("/")[0]
+        return facts_of(self.path).arm
 
     @property
     def seed(self) -> int:
         """Seed of the run."""
-        return int(self.path.rpartition("/s")[2])
-
-
-class PathFacts(NamedTuple):
-    """What the path of a run tells without its settings; the learning rate is rounded to two digits."""
-
-    env_id: str
-    algo: str
-    batch_size: int
-    learning_rate: float
+        return facts_of(self.path).seed
 
 
 class Collected(NamedTuple):
@@ -161,15 +149,6 @@ def grid(config: RunConfig) -> list[int]:
     return [0, *grid_points(config.total_timesteps, config.n_evaluations)]
 
 
-def facts_of(path: str) -> PathFacts:
-    """Returns what the path of a run tells; raises ValueError for a path that no run has."""
-    match = _PATH.fullmatch(path)
-    if match is None:
-        raise ValueError(f"{path!r} is not the path of a run")
-    env_id = match[1].replace("++", ":").replace("+", "/")
-    return PathFacts(env_id, match[2], int(match[3]), float(match[4]))
-
-
 def _to_read(folders: Sequence[Path]) -> tuple[dict[Path, set[str]], dict[Path, Plan], list[str]]:
     """Returns which parts of which experiments are meant, their plans, and a note on what is left out."""
     parts: dict[Path, set[str]] = {}
@@ -210,7 +189,7 @@ def _asked(root: Path, plan: Plan, parts: set[str]) -> tuple[dict[str, str], lis
     """Returns where -> run id ("" if any) of the planned runs in these parts, and the folders of all others there."""
     found = [str(run.path.relative_to(root)) for run in find_runs(root)]
     asked = plan.runs or dict.fromkeys(found, "")
-    wrong = next((path for path in plan.runs if _PATH.fullmatch(path) is None), None)
+    wrong = next((path for path in plan.runs if not is_run_path(path)), None)
     if wrong is not None:
         raise InputError(str(Experiment(root).plan_path), f"{wrong!r} is not the path of a run", "restore the file")
     planned = {path: run_id for path, run_id in asked.items() if _within(path, parts)}
@@ -237,7 +216,7 @@ def _read(experiment: Experiment, planned: Mapping[str, str], also: Mapping[str,
         try:
             run = _read_run(folder, path, run_id, busy)
         except RlbatchError as error:
-            if _PATH.fullmatch(path) is None:
+            if not is_run_path(path):
                 raise
             run = Run(folder.path, path, "unreadable", str(error))
         more = also.get(run.config.run_id, ()) if run.config is not None else ()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rlbatch.analysis import efficiency, scores, stability
 from rlbatch.analysis.arms import Arm, Slice, Task, tasks_of
 from rlbatch.analysis.collect import Collected, Run, collect, grid
-from rlbatch.analysis.efficiency import AXES, Clock, View
+from rlbatch.analysis.efficiency import AXES, Clock
 from rlbatch.analysis.front import Cells, Front, front_of
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.power_law import PowerLaw, power_law_of
@@ -93,7 +93,7 @@ class ScoredTask:
         marks: name -> return of the marks to reach.
         clock: what its seconds mean, or None: no seconds axis.
         arms: path of an arm -> its scores, in the order of `task.arms`; without those of which no run counts.
-        views: axis -> how the curves of these arms are put on it.
+        log_axes: axis -> whether it is logarithmic for these arms, which then do not compare by area on it.
         experiments: those that hold this environment.
     """
 
@@ -103,7 +103,7 @@ class ScoredTask:
     marks: Mapping[str, float]
     clock: Clock | None
     arms: Mapping[str, ScoredArm]
-    views: Mapping[str, View]
+    log_axes: Mapping[str, bool]
     experiments: frozenset[Path]
 
     def cells(self, one: Slice) -> dict[tuple[int, float], ScoredArm]:
@@ -225,7 +225,7 @@ def _scored(task: Task, collected: Collected, threshold: float | None) -> Scored
     configs = [arm.config for arm in task.arms if arm.config is not None]
     clock = efficiency.clock_of(collected.costs, configs)
     arms = {these.arm.path: _scored_arm(these, scale, marks, clock) for these in many}
-    return ScoredTask(task, scale, floor, marks, clock, arms, efficiency.views(many, clock), experiments)
+    return ScoredTask(task, scale, floor, marks, clock, arms, efficiency.log_axes(many, clock), experiments)
 
 
 def _scored_arm(these: Curves, scale: Scale, marks: Mapping[str, float], clock: Clock | None) -> ScoredArm:
@@ -252,7 +252,7 @@ def _across(these: Curves, values: Mapping[str, Floats], scale: Scale) -> dict[s
         share = float(collapsed.mean())
     return {
         "iqr": stability.iqr(values["auc"]),
-        "worst_quarter": stability.worst_quarter(values["auc"], higher_is_better=True),
+        "worst_quarter": stability.worst_quarter(values["auc"]),
         "collapsed": share,
         "diverged": float(these.diverged.mean()),
     }

@@ -7,7 +7,6 @@ Welch's tests, with Holm's correction over the claims; under `MIN_SEEDS` there i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,14 @@ from typing import Literal, NamedTuple
 
 from rlbatch.analysis.answer import Answer
 from rlbatch.analysis.best import holm
-from rlbatch.analysis.collect import Run, facts_of
+from rlbatch.analysis.collect import Run
 from rlbatch.analysis.comparison import Comparison, ScoredArm
 from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate, Floats, Interval, difference_of
 from rlbatch.analysis.looks import note_confirmation
 from rlbatch.analysis.ways import values_of
 from rlbatch.config import RunConfig
 from rlbatch.experiment import Experiment
+from rlbatch.paths import facts_of, is_run_path
 from rlbatch.results import find_runs
 
 SUFFIX = "-confirm"
@@ -85,9 +85,9 @@ def claims_of(found: Answer) -> list[Claim]:
 
 def first_fresh(experiment: Path) -> int:
     """Returns the lowest seed from which on an experiment has neither planned nor trained one, in any of its runs."""
-    paths = [*Experiment(experiment).planned(), *(str(run.path) for run in find_runs(experiment))]
-    seeds = (re.search(r"/s(\d+)$", path) for path in paths)
-    return 1 + max(int(seed[1]) for seed in seeds if seed is not None)
+    found = (str(run.path.relative_to(experiment)) for run in find_runs(experiment))
+    paths = (path for path in (*Experiment(experiment).planned(), *found) if is_run_path(path))
+    return 1 + max(facts_of(path).seed for path in paths)
 
 
 def fresh_configs(claims: Sequence[Claim], first: int, count: int) -> list[RunConfig]:

@@ -17,7 +17,7 @@ Arms = Mapping[int, ScoredArm]
 def learning_curves(part: Part) -> Figure:
     """Returns the curves of an environment: the reader chooses the axis, and at which learning rates."""
     groups = _groups(part)
-    pictures = [_curves(part, axis, rates, arms) for rates, arms in groups.items() for axis in part.scored.views]
+    pictures = [_curves(part, axis, rates, arms) for rates, arms in groups.items() for axis in part.scored.log_axes]
     controls = ("axis",) if "" in groups else ("axis", "learning rate")
     return Figure(slug(part.name, "curves"), tuple(pictures), controls)
 
@@ -36,15 +36,15 @@ def _groups(part: Part) -> dict[str, Arms]:
 
 
 def _curves(part: Part, axis: str, rates: str, arms: Arms) -> Picture:
-    view = part.scored.views[axis]
+    is_log = part.scored.log_axes[axis]
     series = []
     for batch, arm in sorted(arms.items()):
         spent = efficiency.amounts(arm.curves, axis, part.scored.clock)
         if spent is not None:
-            shown = spent > 0 if view.log else spent >= 0
+            shown = spent > 0 if is_log else spent >= 0
             series.append(curve(batch, spent[shown], list(arm.curves.means.T[shown])))
     about = "The band is the 95 % interval of the mean over seeds at each evaluation."
-    if view.log:
+    if is_log:
         about += " The arms have different budgets on this axis: compare the amount to a height, not areas."
     if part.ways[0].tuned and arms is part.ways[0].arms:
         about += (
@@ -59,7 +59,7 @@ def _curves(part: Part, axis: str, rates: str, arms: Arms) -> Picture:
         "lines",
         AXES[axis],
         "return",
-        view.log,
+        is_log,
         tuple(series),
         about,
         choice=(AXES[axis], rates) if rates else (AXES[axis],),

@@ -58,13 +58,6 @@ class Cost(NamedTuple):
     stack_width: int | None
 
 
-class View(NamedTuple):
-    """How the curves of several arms are put on an axis: on a logarithmic one, they do not compare by area."""
-
-    axis: str
-    log: bool
-
-
 def clock_of(costs: Iterable[Entry], configs: Sequence[RunConfig]) -> Clock | None:
     """Returns the clock that knows most of these runs, or None where none knows any."""
     best, most = None, 0
@@ -84,14 +77,17 @@ def amounts(these: Curves, axis: str, clock: Clock | None = None) -> Floats | No
     return None if price is None else these.timesteps * price.t_env + these.updates * price.t_update
 
 
-def views(many: Sequence[Curves], clock: Clock | None = None) -> dict[str, View]:
-    """Returns axis -> how these arms are put on it; without an axis that some of them do not have."""
-    found: dict[str, View] = {}
+def log_axes(many: Sequence[Curves], clock: Clock | None = None) -> dict[str, bool]:
+    """Returns axis -> whether it is logarithmic for these arms, which then do not compare by area.
+
+    An axis that some of them do not have is left out.
+    """
+    found: dict[str, bool] = {}
     for axis in AXES:
         spent = [amounts(these, axis, clock) for these in many]
         ends = [float(one[-1]) for one in spent if one is not None]
         if ends and len(ends) == len(many):
-            found[axis] = View(axis, max(ends) > _ALIKE * min(ends))
+            found[axis] = max(ends) > _ALIKE * min(ends)
     return found
 
 

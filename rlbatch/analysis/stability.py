@@ -167,14 +167,13 @@ def iqr(values: Floats) -> float:
     return float(upper - lower)
 
 
-def worst_quarter(values: Floats, *, higher_is_better: bool) -> float:
-    """Returns the mean of the worst quarter of the runs (R,); where R / 4 is not whole, one run counts in part.
+def worst_quarter(scores: Floats) -> float:
+    """Returns the mean of the lowest quarter of the scores (R,); where R / 4 is not whole, one run counts in part.
 
     Fewer than four runs have their worst one as their worst quarter.
     """
-    ordered = np.sort(values) if higher_is_better else np.sort(values)[::-1]
-    weights = np.clip(max(TAIL * len(values), 1) - np.arange(len(values)), 0, 1)
-    return float(np.average(ordered, weights=weights))
+    weights = np.clip(max(TAIL * len(scores), 1) - np.arange(len(scores)), 0, 1)
+    return float(np.average(np.sort(scores), weights=weights))
 
 
 def _windows(count: int) -> NDArray[np.int64]:

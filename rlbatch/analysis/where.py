@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlbatch.analysis.arms import rate_after_rule, rate_before_rule
-from rlbatch.analysis.collect import Labels, Run, facts_of
+from rlbatch.analysis.collect import Labels, Run
 from rlbatch.config import SETTINGS, as_dict
 from rlbatch.errors import InputError, nearest
+from rlbatch.paths import facts_of
 
 _RATE = "learning_rate"
 _NAMED = 12

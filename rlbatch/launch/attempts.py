@@ -19,7 +19,8 @@ from rlbatch.errors import RlbatchError
 from rlbatch.experiment import ATTEMPTS, Experiment
 from rlbatch.launch.checkpoints import runs_in, stack_folder, unfinished
 from rlbatch.launch.job import Job
-from rlbatch.results import RunFolder, run_path, storage
+from rlbatch.paths import run_path
+from rlbatch.results import RunFolder, storage
 
 _KEPT = 2
 """Earlier attempts at a stack that are kept when it is tried again: the last ones that wrote checkpoints."""

@@ -17,8 +17,9 @@ from typing import NamedTuple
 from rlbatch.config import RunConfig
 from rlbatch.errors import RefusedError, RlbatchError
 from rlbatch.experiment import Experiment
+from rlbatch.paths import run_path
 from rlbatch.recorder import inherit, verify
-from rlbatch.results import RunFolder, run_path
+from rlbatch.results import RunFolder
 from rlbatch.training.checkpoint import Mark
 from rlbatch.training.checkpoint_files import Damaged, Kept, kept_in, read
 from rlbatch.training.state import Segment, State

@@ -21,7 +21,8 @@ from rlbatch.errors import RlbatchError
 from rlbatch.launch.attempts import publish
 from rlbatch.launch.job import Job
 from rlbatch.launch.process import Worker
-from rlbatch.results import RunFolder, run_path, write_bytes
+from rlbatch.paths import run_path
+from rlbatch.results import RunFolder, write_bytes
 
 _CONTROL = "control"
 """File in an attempt's folder with the driver's last word: go, stop or kill."""

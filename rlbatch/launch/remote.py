@@ -17,7 +17,8 @@ from rlbatch.launch.estimate import replay_bytes
 from rlbatch.launch.hand import Inbox
 from rlbatch.launch.job import Job, Resources, worker_job
 from rlbatch.launch.ray_worker import Needs, RayWorker
-from rlbatch.results import RunFolder, run_path
+from rlbatch.paths import run_path
+from rlbatch.results import RunFolder
 
 _PROCESS_BYTES = 700 * 2**20
 """What a worker needs beside its replays: most of it is torch."""

@@ -10,6 +10,7 @@ from rlbatch.environments import import_module
 from rlbatch.experiment import Experiment, experiment_at
 from rlbatch.experiment_file import ExperimentFile, plan
 from rlbatch.grid import PlannedRun, Request, expand
+from rlbatch.paths import env_folder
 from rlbatch.strict_yaml import Document
 
 
@@ -49,7 +50,7 @@ def task_of_request(request: Request, modules: Sequence[str], out: str | Path, n
     """
     planned = expand(request)
     first = planned[0].config
-    default = f"{first.env_id}-{first.algo}".replace("/", "+").replace(":", "++")
+    default = f"{env_folder(first.env_id)}-{first.algo}"
     experiment = experiment_at(Path(out).expanduser(), default if name is None else name)
     return Task("train", list(modules), planned, experiment)
 

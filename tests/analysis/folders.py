@@ -13,9 +13,9 @@ from rlbatch.analysis.collect import LABELS, Run, grid
 from rlbatch.config import RunConfig
 from rlbatch.designs import count_updates
 from rlbatch.experiment import Experiment
+from rlbatch.paths import run_path
 from rlbatch.plans import Declared
 from rlbatch.recorder import Recorder
-from rlbatch.results import run_path
 from rlbatch.rows import Ending, Row
 
 TINY = {

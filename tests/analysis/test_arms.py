@@ -9,7 +9,7 @@ from analysis.folders import config, run
 
 from rlbatch.analysis.arms import Arm, Task, rate_before_rule, tasks_of
 from rlbatch.analysis.collect import Run
-from rlbatch.results import run_path
+from rlbatch.paths import run_path
 
 CURVE = [10, 20, 30, 40, 50]
 

@@ -16,8 +16,9 @@ from tensorboard.plugins.hparams import metadata
 from rlbatch.analysis import board
 from rlbatch.analysis.board import Board, experiments_in
 from rlbatch.experiment import Experiment
+from rlbatch.paths import run_path
 from rlbatch.recorder import Recorder
-from rlbatch.results import RunFolder, run_path
+from rlbatch.results import RunFolder
 
 ARM = "_aggregate/CartPole-v1/dqn/b00032"
 

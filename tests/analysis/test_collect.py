@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from analysis.folders import config, plan, write
 
-from rlbatch.analysis.collect import collect, facts_of
+from rlbatch.analysis.collect import collect
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.experiment import Experiment
-from rlbatch.results import find_runs, run_path, write_json
+from rlbatch.paths import run_path
+from rlbatch.results import find_runs, write_json
 
 RISING = [10, 20, 30, 40, 50]
 
@@ -195,13 +196,6 @@ def test_the_attempts_on_a_cluster_are_listed_once(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Experiment, "begun", None)
     assert statuses(tmp_path) == ["partial"] * 3 + ["planned"] * 5
     assert len(walked) == 2
-
-
-def test_the_path_of_a_run_tells_its_arm() -> None:
-    own = config(env_id="mine:My/Env-v0", batch_size=256, learning_rate=0.00123)
-    assert facts_of(str(run_path(own))) == ("mine:My/Env-v0", "dqn", 256, 0.0012)
-    with pytest.raises(ValueError, match="not the path of a run"):
-        facts_of("CartPole-v1/dqn/s000")
 
 
 def test_the_labels_and_analysis_of_a_plan_that_is_no_mapping_are_refused(tmp_path: Path) -> None:

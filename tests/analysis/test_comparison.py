@@ -83,7 +83,7 @@ def test_marks_are_reached_on_every_axis(compared: Comparison) -> None:
     assert small.values["updates_to_90%"].tolist() == [100.0] * 3 + [np.inf]
     assert small.values["samples_to_threshold"].tolist() == [1600.0] * 3 + [np.inf]
     assert small.values["seconds_to_threshold"].tolist() == [4.0] * 3 + [np.inf]
-    assert {axis: view.log for axis, view in scored.views.items()} == {
+    assert scored.log_axes == {
         "steps": False,
         "updates": False,
         "samples": True,
@@ -118,7 +118,7 @@ def test_without_costs_there_are_no_seconds(tmp_path: Path) -> None:
     write(tmp_path, config(), GOOD)
     (scored,) = compare([tmp_path]).tasks
     assert scored.clock is None
-    assert "seconds" not in scored.views
+    assert "seconds" not in scored.log_axes
     (own,) = scored.arms.values()
     assert set(METRICS) - set(own.values) == {name for name in METRICS if name.startswith("seconds_to")}
 
@@ -145,7 +145,7 @@ def test_an_experiment_of_which_nothing_was_trained_is_all_unfinished(tmp_path: 
     nothing = compare([tmp_path])
     assert len(nothing.unfinished) == 2
     assert dict(nothing.tasks[0].arms) == {}
-    assert nothing.tasks[0].views == {}
+    assert nothing.tasks[0].log_axes == {}
 
 
 def test_the_best_batch_of_each_replay_ratio_is_told_where_there_is_such_an_axis(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rlbatch.analysis.collect import Run
 from rlbatch.analysis.where import runs_where
 from rlbatch.config import RunConfig
 from rlbatch.errors import InputError
-from rlbatch.results import run_path
+from rlbatch.paths import run_path
 
 CURVE = [0, 10, 20, 40, 60]
 

@@ -12,7 +12,8 @@ import pytest
 
 from rlbatch.experiment_file import settings_of
 from rlbatch.grid import Request, expand
-from rlbatch.results import run_path, run_record
+from rlbatch.paths import run_path
+from rlbatch.results import run_record
 
 Row = dict[str, Any]
 

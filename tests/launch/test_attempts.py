@@ -17,7 +17,8 @@ from rlbatch.launch.checkpoints import first_steps
 from rlbatch.launch.execute import homes_of, left_to_do, stacks_left
 from rlbatch.launch.job import Job, Resources, worker_job
 from rlbatch.launch.plan import Capacity
-from rlbatch.results import RunFolder, find_runs, run_path, run_record, write_json
+from rlbatch.paths import run_path
+from rlbatch.results import RunFolder, find_runs, run_record, write_json
 
 
 @pytest.fixture

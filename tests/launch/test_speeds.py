@@ -9,7 +9,8 @@ import pytest
 
 from rlbatch.config import RunConfig, as_dict
 from rlbatch.launch.speeds import expected_seconds, kind_of, recorded_speeds
-from rlbatch.results import run_path, run_record, write_json
+from rlbatch.paths import run_path
+from rlbatch.results import run_record, write_json
 
 
 def config(**settings: Any) -> RunConfig:
