@@ -24,6 +24,10 @@ _WHERE = {"train": "rlbatch.launch.api", "run": "rlbatch.launch.api", "load": "r
 """What is loaded when it is first asked for: gymnasium takes a second."""
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -53,9 +53,26 @@ class TemporaryError(RlbatchError):
     exit_code = 75
 
 
+_MEANT = {
+    "batch": "batch_size",
+    "lr": "learning_rate",
+    "rate": "learning_rate",
+    "steps": "total_timesteps",
+    "timesteps": "total_timesteps",
+    "area": "auc",
+    "env": "env_id",
+}
+"""What people write -> the name of it here."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns the known name closest to `name` as a hint ("did you mean X?"), or the empty string."""
-    known = list(known)
+    """Returns the known name that `name` means or is closest to, as a hint ("did you mean X?"); else the empty string.
+
+    A name that is known itself is none to propose.
+    """
+    known = [one for one in known if one != name]
+    if (meant := _MEANT.get(name.lower())) in known:
+        return f"did you mean {meant}?"
     folded = {k.lower(): k for k in known}
     close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.65)
     return f"did you mean {folded[close[0]]}?" if close else ""

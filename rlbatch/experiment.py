@@ -172,8 +172,10 @@ class Experiment:
                     raise
                 if time.monotonic() > give_up:
                     holder = os.pread(descriptor, 200, 0).decode(errors="replace")
+                    process = re.search(r"\d+", holder)
+                    who = f" (process {process[0]})" if process else ""
                     hint = "wait for it, or use another --name"
-                    raise BusyError(str(self.path), f"another rlbatch command works here {holder}", hint) from error
+                    raise BusyError(str(self.path), f"another rlbatch command works here{who}", hint) from error
                 time.sleep(0.1)
             else:
                 return

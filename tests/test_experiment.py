@@ -46,7 +46,7 @@ def test_a_second_command_waits_and_then_gives_up(tmp_path: Path, monkeypatch: p
     assert not experiment.locked()
     with experiment.lock():
         assert experiment.locked()
-        with pytest.raises(BusyError, match="pid"), experiment.lock():
+        with pytest.raises(BusyError, match=r"works here \(process \d+\)"), experiment.lock():
             pass
     assert not experiment.locked()
     with experiment.lock():

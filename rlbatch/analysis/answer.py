@@ -30,6 +30,8 @@ from rlbatch.analysis.verdicts import Verdicts, concluded, verdicts_of
 from rlbatch.analysis.ways import Kind, Way, by_seed, ways_of
 from rlbatch.errors import InputError, nearest
 
+HARDLY = 0.1
+"""Part of the reference range below which runs are said to have hardly learned."""
 DELTA = 0.1
 """Largest difference that does not matter, as a part of the reference range, where nothing else was declared."""
 
@@ -64,6 +66,11 @@ class Part:
     def name(self) -> str:
         """The environment, with the settings that tell this design from others."""
         return self.scored.task.name + design_words(self.slice.fixed)
+
+    @property
+    def hardly_learned(self) -> bool:
+        """Whether all batch sizes score so low that they are alike for having learned nothing."""
+        return self.scaled and max(mean.value for mean in self.ways[0].means.values()) < HARDLY
 
     @property
     def mark(self) -> str | None:

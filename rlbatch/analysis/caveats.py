@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rlbatch.analysis.answer import Answer
+from rlbatch.analysis.answer import HARDLY, Answer
 from rlbatch.analysis.arms import Arm
 from rlbatch.analysis.looks import looks_at
 
-_HARDLY = 0.1
-"""Part of the range below which all arms are said to have hardly learned."""
 _NAMED = 8
 """Arms that are named before the rest is counted."""
 
@@ -47,8 +45,8 @@ def _limits(found: Answer) -> list[str]:
         way = part.ways[0]
         if way.withheld:
             said.append(f"{part.name}: no verdict: {way.withheld}")
-        if part.scaled and max(mean.value for mean in way.means.values()) < _HARDLY:
-            said.append(f"{part.name}: all score below {_HARDLY:.0%} of the range; runs that hardly learned are alike")
+        if part.hardly_learned:
+            said.append(f"{part.name}: all score below {HARDLY:.0%} of the range; runs that hardly learned are alike")
     return said
 
 

@@ -172,7 +172,7 @@ def _experiments(folder: Path) -> Iterator[tuple[Path, str, bool]]:
     Each comes with the part that is meant ("" for all), and whether it was named itself.
     """
     if not folder.is_dir():
-        beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
         raise InputError(str(folder), "is not a folder", nearest(folder.name, beside))
     whole = folder.resolve()
     above = next((path for path in (whole, *whole.parents[:5]) if Experiment(path).plan_path.is_file()), None)

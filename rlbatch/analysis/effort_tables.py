@@ -17,7 +17,8 @@ def effort_table(part: Part, axis: str) -> Table:
     amounts = {cell: efficiency.amounts(arm.curves, axis, part.scored.clock) for cell, arm in part.cells.items()}
     spent = {cell: one for cell, one in amounts.items() if one is not None}
     if mark is None or len(spent) < len(amounts):
-        return Table(f"{part.name}: {AXES[axis]} to a mark", (), (), ("there is no mark, or no cost.json",))
+        why = "there is no mark" if mark is None else "cost.json does not tell the seconds of every batch size"
+        return Table(f"{part.name}: {AXES[axis]} to a mark", (), (), (why,))
     rows = []
     for cell, arm in part.cells.items():
         told = arm.reaching(mark, spent[cell])

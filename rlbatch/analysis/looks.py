@@ -34,6 +34,8 @@ def note_look(experiment: Path, runs: Iterable[Run]) -> None:
         runs: all that it plans, as they stand.
     """
     states = sorted((run.path, run.status, len(run.returns)) for run in runs)
+    if all(status in UNFINISHED for _, status, _ in states):
+        return  # nothing was to be seen
     state = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]
     if state not in {look.get("state") for look in _told(experiment / FILE)}:
         finished = not any(status in UNFINISHED for _, status, _ in states)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
-from rlbatch.analysis.answer import Answer, Part, Together
+from rlbatch.analysis.answer import HARDLY, Answer, Part, Together
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.intervals import MIN_SEEDS, SEED, Interval
 from rlbatch.analysis.metrics import METRICS
@@ -90,12 +90,13 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
         verdict: tuple(batch for batch, standing in verdicts.standings.items() if standing.verdict == verdict)
         for verdict in ("equivalent", "worse", "undecided")
     }
-    picks = picks_of([part], standings["equivalent"])
+    picks = {} if part.hardly_learned else picks_of([part], standings["equivalent"])
     reference = verdicts.reference
     sizes = {batch: way.effective_size(batch) for batch in way.samples}
     advantage = None if reference is None else cross_fitted(way.samples, reference, SEED, effective_sizes=sizes)
     sentences = [
         *_verdict(part, way, standings, found),
+        *_trend(part, verdicts),
         *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
         *_against(verdicts, advantage, part.scaled),
         *_critical(part),
@@ -136,9 +137,20 @@ def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], fou
     return said
 
 
+def _trend(part: Part, verdicts: Verdicts) -> list[str]:
+    """Returns whether the score rises with the batch size, and whether there is a score to speak of."""
+    said = []
+    if part.hardly_learned:
+        said.append(f"All of them score below {HARDLY:.0%} of the range: runs that hardly learned are alike.")
+    if verdicts.trend is not None:
+        unit = "of the range" if part.scaled else "of return"
+        said.append(f"Per doubling of the batch the score changes by {_signed(verdicts.trend.interval())} {unit}.")
+    return said
+
+
 def _pick_words(what: str, pick: Pick) -> str:
     alike = f"; {_batches(pick.alike)} not told apart from it" if pick.alike else ""
-    return f"Of these, {what}: batch {pick.batch_size} ({pick.value:,.4g} {pick.by}{alike})."
+    return f"Of these, {what}: batch {pick.batch_size} ({round(pick.value, 6):,.4g} {pick.by}{alike})."
 
 
 def _critical(part: Part) -> list[str]:
@@ -175,7 +187,7 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found:
 
 
 def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]], delta: float) -> list[str]:
-    """Returns what would make the verdicts surer: more seeds."""
+    """Returns what would make the verdicts surer: more seeds, told as the seeds of each batch size in all."""
     said = []
     deviation = verdicts.deviation
     if deviation and (standings["undecided"] or not standings["equivalent"]):
@@ -184,10 +196,10 @@ def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]
             f"With about {needed} seeds per batch size, one that equals the best would be shown to, at the deviation "
             "seen so far; one whose loss is near the margin may stay undecided."
         )
-    if more := {batch: count for batch, count in verdicts.more.items() if count}:
-        told = ", ".join(f"{count} for batch {batch}" for batch, count in sorted(more.items()))
+    if verdicts.needed:
+        told = ", ".join(f"{count} for batch {batch}" for batch, count in sorted(verdicts.needed.items()))
         where = f"of {delta:.0%} of the range from batch {verdicts.reference}"
-        said.append(f"To find a difference {where} with a probability of {POWER:.0%} takes more seeds: {told}.")
+        said.append(f"To find a difference {where} with a probability of {POWER:.0%} takes as many seeds: {told}.")
     return said
 
 

@@ -32,6 +32,8 @@ from rlbatch.experiment import Experiment
 from rlbatch.results import write_bytes
 
 NAME = "report.html"
+BEGINS = b"<!doctype html>\n<!-- rlbatch report -->"
+"""How a page begins: no other file is replaced by one."""
 _FOLDER = resources.files("rlbatch.analysis") / "page"
 
 

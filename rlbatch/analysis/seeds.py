@@ -1,4 +1,4 @@
-"""How many more seeds would decide? For a difference between two arms, and for a verdict on all of them.
+"""How many seeds would decide? For a difference between two arms, and for a verdict on all of them.
 
 Seed numbers follow from the standard deviations that the scores have so far, which a few seeds know badly: with 10
 seeds of normal scores the variance, and the number of seeds with it, may be half or three times as large.
@@ -17,8 +17,8 @@ from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, Estimate
 from rlbatch.power import POWER, fewest_seeds, seeds_needed
 
 
-def more_seeds(mean: Estimate, other: Estimate, difference: float, comparisons: int = 1) -> int | None:
-    """Returns how many more seeds each of two arms needs for a difference to be found with probability `POWER`.
+def seeds_to_find(mean: Estimate, other: Estimate, difference: float, comparisons: int = 1) -> int | None:
+    """Returns how many seeds each of two arms needs for a difference to be found with probability `POWER`.
 
     The arms get the same number of seeds, so what counts is the mean of their variances.
 
@@ -29,12 +29,10 @@ def more_seeds(mean: Estimate, other: Estimate, difference: float, comparisons: 
         comparisons: that are corrected for; as Bonferroni does, which asks for no fewer seeds than Holm.
 
     Returns:
-        Seeds beyond those of the smaller arm, or None where an arm has a single seed, and so no deviation.
+        Seeds of each arm, at least `MIN_SEEDS`, or None where an arm has a single one, and so no deviation.
     """
     deviation = deviation_of([mean, other])
-    if deviation is None:
-        return None
-    return max(0, seeds_needed(deviation, difference, comparisons) - min(mean.seeds, other.seeds))
+    return None if deviation is None else max(MIN_SEEDS, seeds_needed(deviation, difference, comparisons))
 
 
 def deviation_of(means: Sequence[Estimate]) -> float | None:

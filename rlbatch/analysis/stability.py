@@ -144,8 +144,8 @@ def retention(returns: Floats, threshold: float) -> float | None:
 def collapsed(returns: Floats, low: float, span: float) -> Bools:
     """Returns (R,) whether each run learned a quarter of the range and ended at less than half of what it had learned.
 
-    What it had learned is located on one half of the episodes and measured on the other; the end is the mean of the
-    last three evaluations.
+    What it had learned before the end is located on one half of the episodes and measured on the other; the end is the
+    mean of the last three evaluations. A run of no more evaluations than those cannot have collapsed.
 
     Args:
         returns: (R, T, N) over the whole budget.
@@ -153,8 +153,10 @@ def collapsed(returns: Floats, low: float, span: float) -> Bools:
         span: its length, in units of return.
     """
     final = returns.mean(axis=2)[:, -curves.LAST :].mean(axis=1) - low
+    if returns.shape[1] <= curves.LAST:
+        return np.zeros(len(returns), dtype=np.bool_)
     learned = []
-    for run in returns:
+    for run in returns[:, : -curves.LAST]:
         both = curves.halves(run) or (run[:, 0], run[:, 0])
         learned.append(np.mean([b[np.argmax(a)] for a, b in (both, both[::-1])]) - low)
     reached: Floats = np.array(learned)

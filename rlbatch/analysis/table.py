@@ -47,8 +47,8 @@ def shown(value: Any) -> str:
 def confidence_line() -> str:
     """Returns what the brackets are."""
     return (
-        f"[ ]: {CONFIDENCE:.0%} intervals, below the best for all batch sizes at once; those of one seed are not known "
-        "([?]), and a failure that no seed showed is in none of them"
+        f"[ ]: {CONFIDENCE:.0%} intervals, those of 'minus the best other' for all batch sizes at once; those of one "
+        "seed are not known ([?]), and a failure that no seed showed is in none of them"
     )
 
 

@@ -38,10 +38,18 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     verdicts = part.verdicts[way.kind]
     title = f"{part.name}: {METRICS[found.metric].about} ({part.scored.scale.words}), {way.words}"
     bands = good_rates(part.cells, found.metric, found.delta) if way.averaged and part.scaled else {}
-    headings = ("batch", "seeds", "failed", "mean", "IQM", *_headings(verdicts), *(("good rates",) if bands else ()))
+    headings = (
+        *_first(verdicts),
+        "seeds",
+        "failed",
+        "mean",
+        "IQM",
+        *_headings(verdicts),
+        *(("good rates",) if bands else ()),
+    )
     rows = [
         (
-            batch,
+            *_first_cells(verdicts, batch),
             len(scores),
             verdicts.failures[batch].share,
             verdicts.means[batch].interval(),
@@ -59,9 +67,18 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     return Table(title, headings, tuple(rows), tuple(notes), planned)
 
 
+def _first(verdicts: Verdicts) -> tuple[str, ...]:
+    """Returns the headings of the first columns: what a reader looks for."""
+    return ("batch", "verdict") if verdicts.standings else ("batch",)
+
+
+def _first_cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
+    return (batch, verdicts.standings[batch].verdict) if verdicts.standings else (batch,)
+
+
 def _headings(verdicts: Verdicts) -> tuple[str, ...]:
     against = () if verdicts.reference is None else (f"minus batch {verdicts.reference}", "p (Holm)", "shown")
-    return (*against, "below the best", "verdict") if verdicts.standings else against
+    return (*against, "minus the best other") if verdicts.standings else against
 
 
 def _cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
@@ -70,8 +87,7 @@ def _cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
         one = verdicts.against.get(batch)
         cells += ["reference", None, None] if one is None else [one.difference, one.p_value, one.verdict]
     if verdicts.standings:
-        standing = verdicts.standings[batch]
-        cells += [standing.gap, standing.verdict]
+        cells.append(verdicts.standings[batch].gap)
     return tuple(cells)
 
 
@@ -88,14 +104,13 @@ def _hump_tables(part: Part) -> list[Table]:
 
 
 def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:
-    """Returns what the seeds allow to say: how many more would help, how often each batch size comes out highest."""
+    """Returns what the seeds allow to say: how many would do, how often each batch size comes out highest."""
     lines = []
-    known = {batch: more for batch, more in verdicts.more.items() if more is not None}
-    if any(known.values()):
-        told = ", ".join(f"batch {batch} {more}" for batch, more in sorted(known.items()) if more)
+    if verdicts.needed:
+        told = ", ".join(f"batch {batch}: {count}" for batch, count in sorted(verdicts.needed.items()))
         lines.append(
-            f"more seeds with which a difference of {delta:.0%} of the range from batch {verdicts.reference} would be "
-            f"found with a probability of {POWER:.0%}: {told}"
+            f"seeds with which a difference of {delta:.0%} of the range from batch {verdicts.reference} would be found "
+            f"with a probability of {POWER:.0%}: {told}"
         )
     if verdicts.frequency:
         told = ", ".join(f"batch {batch} {share:.0%}" for batch, share in sorted(verdicts.frequency.items()))
@@ -145,7 +160,10 @@ def _stability_table(part: Part) -> Table:
         *("retention", "runs that tell", "area, IQR", "area, worst quarter"),
     )
     unit = f"parts of the range, the area on its scale ({part.scored.scale.words})" if part.scaled else "returns"
-    notes = ("no verdicts: what learns nothing is steady", "retention is told by the runs that reached the mark alone")
+    notes = (
+        "no verdicts in this table: what learns nothing is steady",
+        "retention is told by the runs that reached the mark alone",
+    )
     return Table(f"{part.name}: stability, {unit}", headings, tuple(rows), notes)
 
 
@@ -158,7 +176,10 @@ def _steadiness_tables(part: Part, delta: float) -> list[Table]:
         (batch, *(cell for one in found for cell in (one.standings[batch].gap, one.standings[batch].verdict)))
         for batch in found[0].standings
     ]
-    headings = ("batch", *(heading for one in found for heading in (f"{one.metric}: below the steadiest", "verdict")))
+    headings = (
+        "batch",
+        *(heading for one in found for heading in (f"{one.metric}: minus the steadiest other", "verdict")),
+    )
     which = "each at its own best rate" if part.ways[0].tuned else "of those that score alike"
     title = f"{part.name}: which batch size is the steadiest, {which}"
     notes = (
@@ -172,7 +193,7 @@ def _together_table(both: Together, found: Answer) -> Table:
     verdicts = both.verdicts
     rows = [
         (
-            batch,
+            *_first_cells(verdicts, batch),
             *both.aggregates[batch],
             both.improvement.get(batch),
             *_cells(verdicts, batch),
@@ -180,7 +201,15 @@ def _together_table(both: Together, found: Answer) -> Table:
         for batch in both.samples
     ]
     improvement = "P(better)" if verdicts.reference is None else f"P(above batch {verdicts.reference})"
-    headings = ("batch", "IQM", "mean", "median", "optimality gap", improvement, *_headings(verdicts))
+    headings = (
+        *_first(verdicts),
+        "IQM",
+        "mean",
+        "median",
+        "optimality gap",
+        improvement,
+        *_headings(verdicts),
+    )
     where = f"{len(both.names)} environments together{design_words(both.fixed)}"
     title = f"{where}: {METRICS[found.metric].about}, {both.words}"
     lines = _trend_lines(verdicts)

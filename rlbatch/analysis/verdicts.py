@@ -9,7 +9,7 @@ from rlbatch.analysis import best, trend
 from rlbatch.analysis.best import AgainstReference, Standing
 from rlbatch.analysis.failures import Failures
 from rlbatch.analysis.intervals import SEED, Estimate
-from rlbatch.analysis.seeds import deviation_of, more_seeds
+from rlbatch.analysis.seeds import deviation_of, seeds_to_find
 from rlbatch.analysis.trend import Hump
 from rlbatch.analysis.ways import Way
 
@@ -28,7 +28,8 @@ class Verdicts:
         standings: batch size -> how it compares with the best; empty where there is no scale to say what matters, or
             where something else differs too.
         frequency: batch size -> how often it comes out highest when seeds are drawn anew; no probability.
-        more: batch size -> more seeds per arm with which a difference of delta from the reference would be found.
+        needed: batch size -> seeds of it and of the reference with which a difference of delta would be found, where
+            that is more than there are.
     """
 
     means: Mapping[int, Estimate]
@@ -39,7 +40,7 @@ class Verdicts:
     against: Mapping[int, AgainstReference] = field(default_factory=dict)
     standings: Mapping[int, Standing] = field(default_factory=dict)
     frequency: Mapping[int, float] = field(default_factory=dict)
-    more: Mapping[int, int | None] = field(default_factory=dict)
+    needed: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def equivalent(self) -> list[int]:
@@ -68,7 +69,7 @@ def verdicts_of(way: Way, delta: float | None, reference: int | None, failures: 
     if len(way.means) < 2:
         return found
     frequency = best.selection_frequency(way.samples, SEED, resampled=way.resampled)
-    return replace(found, frequency=frequency, more=_more(way.means, delta, compared))
+    return replace(found, frequency=frequency, needed=_needed(way.means, delta, compared))
 
 
 def concluded(
@@ -87,8 +88,10 @@ def concluded(
     )
 
 
-def _more(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int | None]:
+def _needed(means: Mapping[int, Estimate], delta: float | None, reference: int | None) -> dict[int, int]:
     if delta is None or reference is None:
         return {}
-    others = [batch for batch in means if batch != reference]
-    return {batch: more_seeds(means[batch], means[reference], delta, len(others)) for batch in others}
+    others = {batch: mean for batch, mean in means.items() if batch != reference}
+    found = {batch: seeds_to_find(mean, means[reference], delta, len(others)) for batch, mean in others.items()}
+    there = {batch: min(mean.seeds, means[reference].seeds) for batch, mean in others.items()}
+    return {batch: count for batch, count in found.items() if count is not None and count > there[batch]}

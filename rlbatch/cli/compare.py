@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.output import echo_json, echo_table, writing
+from rlbatch.cli.output import check_replaceable, echo_json, echo_table, writing
 from rlbatch.errors import InputError, nearest, printable
 
 if TYPE_CHECKING:
@@ -48,12 +48,14 @@ def command(
     """
     from rlbatch.analysis.as_json import plain
     from rlbatch.analysis.caveats import caveats
-    from rlbatch.analysis.episodes_csv import write_episodes
+    from rlbatch.analysis.episodes_csv import COLUMNS, write_episodes
     from rlbatch.analysis.table import confidence_line
     from rlbatch.analysis.tables import tables_of
 
     if axis not in _AXES:
         raise InputError("--axis", f"{axis!r} is not an axis", nearest(axis, _AXES) or f"allowed: {', '.join(_AXES)}")
+    if csv_path is not None:
+        check_replaceable(Path(csv_path), ",".join(COLUMNS).encode())
     found = answer_to(folders, **asked)
     if csv_path is not None:
         with writing(Path(csv_path)):
@@ -68,7 +70,7 @@ def command(
         click.echo("\n".join(f"% {printable(remark)}" for remark in remarks))
         return
     for table in tables:
-        echo_analysis_table(table)
+        _echo_table(table)
     click.echo("\n".join(map(printable, remarks)))
 
 
@@ -95,7 +97,7 @@ def answer_to(
     return found
 
 
-def echo_analysis_table(table: Table) -> None:
+def _echo_table(table: Table) -> None:
     """Prints a table with its title and notes."""
     from rlbatch.analysis.table import columns, shown
 

@@ -1,4 +1,4 @@
-"""Where are the experiment files? In ./experiments, then among those that were installed with rlbatch."""
+"""Where are the experiment files? In ./experiments, then among those that came with rlbatch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rlbatch
 from rlbatch.cli.options import checked_path
 from rlbatch.errors import InputError, nearest
 
@@ -17,8 +18,12 @@ _ENDINGS = (".yaml", ".yml")
 
 
 def folders() -> tuple[Path, ...]:
-    """Returns where a name is looked up, in this order; they need not exist."""
-    return Path("experiments"), Path(sysconfig.get_path("data"), "share", "rlbatch", "experiments")
+    """Returns where a name is looked up, in this order; they need not exist.
+
+    Those that came with rlbatch are installed with its data, or stand beside its source where that is used as it is.
+    """
+    installed = Path(sysconfig.get_path("data"), "share", "rlbatch", "experiments")
+    return Path("experiments"), installed, Path(rlbatch.__file__).parents[1] / "experiments"
 
 
 def known() -> dict[str, Path]:

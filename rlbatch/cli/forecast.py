@@ -155,8 +155,9 @@ def _power_line(env_id: str, seeds: int, power: Power | None) -> str:
     if power is None:
         return f"{env_id}: what {seeds} seeds per arm can tell is unknown, for want of the deviation over seeds"
     return (
-        f"{env_id}: {seeds} seeds per arm find a difference of {power.difference:.1%} of the reference range in the "
-        f"area, or show equality within {power.margin:.1%} (power {POWER:.0%}, level {ALPHA:.0%})"
+        f"{env_id}: two arms of {seeds} seeds at one learning rate show a difference of {power.difference:.1%} of the "
+        f"reference range in the area, or equality within {power.margin:.1%} (power {POWER:.0%}, level {ALPHA:.0%}, by "
+        "the deviation of other runs); each at its own best rate needs more"
     )
 
 

@@ -178,10 +178,12 @@ def result_line(outcome: Outcome, arm: str) -> str:
         parts.append(printable(result["reason"]))
     parts.append(f"return {number(final['return_mean'])}")
     if final["auc"] is not None:
-        parts.append(f"area {number(final['auc'])}, best {number(final['best'])}")
+        parts.append(f"auc {number(final['auc'])}, best {number(final['best'])}")
     crossing = final["steps_to_threshold"]
     if crossing is not None:
-        parts.append("threshold never reached" if crossing == "never" else f"threshold at {number(crossing)} steps")
+        parts.append(
+            "threshold not reached for good" if crossing == "never" else f"threshold at {number(crossing)} steps"
+        )
     parts.append(duration(result["seconds"]))
     return ", ".join(parts) + f"\n  {outcome.folder.path}"
 

@@ -35,6 +35,26 @@ def echo_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], right: Se
     Console(width=_WIDEST, highlight=False, markup=False).print(table, crop=False)
 
 
+def check_replaceable(path: Path, begins: bytes) -> None:
+    """Raises InputError unless there is nothing at a path that the user named, or a file that a command like this made.
+
+    Args:
+        path: to be written.
+        begins: how every such file begins.
+    """
+    if path.is_dir():
+        raise InputError(str(path), "is a folder", "name a file")
+    try:
+        with path.open("rb") as file:
+            known = file.read(len(begins)) == begins
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(str(path), f"cannot be written: {error.strerror}") from error
+    if not known:
+        raise InputError(str(path), "is there already and holds something else", "name another file, or move it away")
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raises InputError where a file or folder that the user named cannot be written."""

@@ -9,7 +9,8 @@ import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.compare import answer_to
-from rlbatch.cli.output import echo_json, writing
+from rlbatch.cli.output import check_replaceable, echo_json, writing
+from rlbatch.errors import InputError
 
 
 @click.command(cls=options.GroupedCommand)
@@ -31,10 +32,13 @@ from rlbatch.cli.output import echo_json, writing
 def command(folders: tuple[str, ...], to: str | None, figures: str | None, as_json: bool, **asked: Any) -> None:
     """Write one HTML page with the answer, figures and tables; it needs no network and can be sent to others."""
     from rlbatch.analysis.all_figures import figures_of
-    from rlbatch.analysis.report import NAME, write_report
+    from rlbatch.analysis.report import BEGINS, NAME, write_report
 
-    found = answer_to(folders, **asked)
     path = Path(folders[0]) / NAME if to is None else Path(to)
+    check_replaceable(path, BEGINS)
+    if figures is not None and Path(figures).exists() and not Path(figures).is_dir():
+        raise InputError(figures, "is a file", "name a folder")
+    found = answer_to(folders, **asked)
     drawn = figures_of(found)
     with writing(path):
         write_report(found, drawn, path)

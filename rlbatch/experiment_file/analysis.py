@@ -17,13 +17,13 @@ from rlbatch.plans import SYNONYMS
 from rlbatch.strict_yaml import Document
 from rlbatch.values import Check, Choice, Real
 
-METRICS = ("auc", "final", "return_mean", "best", "steps_to_threshold", "drawdown_max", "dispersion")
+SCORES = ("auc", "final", "return_mean", "best")
 """Scores of a run that a comparison can be about."""
 
 _FRACTION = Real(0, 1, above_low=True, below_high=True)
 _KNOWN: dict[str, Check] = {
-    "metric": Choice(METRICS),
-    "score": Choice(METRICS),
+    "metric": Choice(SCORES),
+    "score": Choice(SCORES),
     "equivalence": _FRACTION,
     "margin": _FRACTION,
     "delta": _FRACTION,

@@ -19,6 +19,7 @@ from rlbatch.analysis.collect import LABELS
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.methods import methods
 from rlbatch.analysis.recommend import overall, recommend
+from rlbatch.analysis.seeds import seeds_to_find
 from rlbatch.analysis.table import columns, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import InputError
@@ -313,11 +314,11 @@ def test_json_holds_the_numbers_of_the_tables(known: Answer) -> None:
     table = tables_of(known)[0]
     (way,) = told["parts"][0]["ways"]
     for row in table.rows:
-        mean, gap = row[table.headings.index("mean")], row[table.headings.index("below the best")]
+        mean, gap = row[table.headings.index("mean")], row[table.headings.index("minus the best other")]
         verdicts = way["verdicts"]
         assert verdicts["means"][str(row[0])]["value"] == pytest.approx(mean.estimate)  # type: ignore[union-attr]
         assert verdicts["standings"][str(row[0])]["gap"]["low"] == pytest.approx(gap.low)  # type: ignore[union-attr]
-        assert verdicts["standings"][str(row[0])]["verdict"] == row[-1]
+        assert verdicts["standings"][str(row[0])]["verdict"] == row[table.headings.index("verdict")]
         assert way["iqm"][str(row[0])]["low"] == pytest.approx(row[table.headings.index("IQM")].low)  # type: ignore[union-attr]
     (part,) = told["parts"]
     assert part["mark"] == "threshold"
@@ -424,15 +425,12 @@ def test_runs_that_hardly_learned_are_said_to_be_alike_in_every_view(tmp_path: P
     assert any("all score below 10% of the range" in caveat for caveat in caveats(found))
 
 
-def test_seeds_are_counted_for_the_test_that_is_made() -> None:
-    from rlbatch.analysis.intervals import mean_of
-    from rlbatch.analysis.seeds import more_seeds
-
-    one, other = (mean_of(np.random.default_rng(seed).normal(0, 0.13, 10)) for seed in (0, 1))
-    alone, corrected = (more_seeds(one, other, 0.1, comparisons) for comparisons in (1, 7))
-    assert alone is not None
-    assert corrected is not None
-    assert corrected > alone
+def test_seeds_are_counted_for_the_test_that_is_made(tmp_path: Path) -> None:
+    (part,) = answered(tmp_path, fill(tmp_path, {16: GOOD, 64: GOOD, 128: GOOD}, seeds=6, noise=60.0)).parts
+    verdicts = part.verdicts["at its rate"]
+    expected = {batch: seeds_to_find(verdicts.means[batch], verdicts.means[64], 0.1, 2) for batch in (16, 128)}
+    assert verdicts.needed == expected
+    assert min(verdicts.needed.values()) > 6
 
 
 def test_two_experiments_in_one_environment_declared_nothing_together(tmp_path: Path) -> None:

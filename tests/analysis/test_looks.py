@@ -31,21 +31,27 @@ def test_a_look_at_finished_runs_counts_once_there_are_more_of_them(tmp_path: Pa
     assert [looks_at(tmp_path, 3), looks_at(tmp_path, 4)] == [1, 2]
 
 
+def test_where_nothing_was_to_be_seen_nobody_looked(tmp_path: Path) -> None:
+    note_look(tmp_path, [run(CURVE[:2], "partial"), run([], "planned", seed=1)])
+    assert not (tmp_path / FILE).exists()
+
+
 def test_two_commands_at_a_time_lose_no_look(tmp_path: Path) -> None:
+    states = [[run(CURVE), run(CURVE, "partial", seed=number)] for number in range(1, 65)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: note_look(tmp_path, [run(CURVE, "partial", seed=number)]), range(64)))
+        list(pool.map(lambda state: note_look(tmp_path, state), states))
     assert looks_at(tmp_path, 1) == 64
 
 
 def test_in_a_folder_that_cannot_be_written_to_no_look_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    note_look(tmp_path, [run(CURVE, "partial")])
+    note_look(tmp_path, [run(CURVE), run(CURVE, "partial", seed=9)])
 
     def refuse(*_: object) -> int:
         raise PermissionError
 
     monkeypatch.setattr("rlbatch.analysis.looks.os.open", refuse)
-    note_look(tmp_path, [run(CURVE, "partial", seed=1)])
-    assert looks_at(tmp_path, 1) == 1
+    note_look(tmp_path, [run(CURVE), run(CURVE, "partial", seed=1)])
+    assert looks_at(tmp_path, 2) == 1
 
 
 def test_looks_at_a_claim_are_no_looks_at_an_unfinished_experiment(tmp_path: Path) -> None:
@@ -56,7 +62,7 @@ def test_looks_at_a_claim_are_no_looks_at_an_unfinished_experiment(tmp_path: Pat
 
 
 def test_a_line_that_a_full_disk_cut_off_is_no_look(tmp_path: Path) -> None:
-    note_look(tmp_path, [run(CURVE, "partial")])
+    note_look(tmp_path, [run(CURVE), run(CURVE, "partial", seed=9)])
     with (tmp_path / FILE).open("a") as file:
         file.write('3\n{"at": 1}\n{"state": "ab')
     assert looks_at(tmp_path, 1) == 1

@@ -9,27 +9,28 @@ import pytest
 
 from rlbatch.analysis.best import compare_with_best
 from rlbatch.analysis.intervals import mean_of
-from rlbatch.analysis.seeds import deviation_of, more_seeds, seeds_to_decide
+from rlbatch.analysis.seeds import deviation_of, seeds_to_decide, seeds_to_find
 from rlbatch.power import seeds_needed
 
 
-def test_more_seeds_are_what_is_needed_less_what_is_there() -> None:
+def test_seeds_are_those_of_the_test_and_no_fewer_than_it_takes_to_call_anything() -> None:
     # both variances are 1 (−1, 0, 1)
-    needed = seeds_needed(1.0, 0.5)
-    assert more_seeds(mean_of([-1.0, 0.0, 1.0]), mean_of([4.0, 5.0, 6.0]), 0.5) == needed - 3
-    assert more_seeds(mean_of([-1.0, 0.0, 1.0]), mean_of([4.0, 5.0, 6.0]), 50.0) == 0
+    assert seeds_to_find(mean_of([-1.0, 0.0, 1.0]), mean_of([4.0, 5.0, 6.0]), 0.5) == seeds_needed(1.0, 0.5)
+    assert seeds_to_find(mean_of([-1.0, 0.0, 1.0]), mean_of([4.0, 5.0, 6.0]), 50.0) == 5
+    corrected = seeds_to_find(mean_of([-1.0, 0.0, 1.0]), mean_of([4.0, 5.0, 6.0]), 0.5, 7)
+    assert corrected == seeds_needed(1.0, 0.5, 7) > seeds_needed(1.0, 0.5)
 
 
 def test_unequal_deviations_count_by_their_mean_variance() -> None:
-    assert more_seeds(mean_of([-1.0, 0.0, 1.0]), mean_of([0.0, 0.0, 0.0]), 0.5) == seeds_needed(math.sqrt(0.5), 0.5) - 3
+    assert seeds_to_find(mean_of([-1.0, 0.0, 1.0]), mean_of([0.0, 0.0, 0.0]), 0.5) == seeds_needed(math.sqrt(0.5), 0.5)
 
 
 def test_one_seed_has_no_deviation() -> None:
-    assert more_seeds(mean_of([1.0]), mean_of([1.0, 2.0]), 0.1) is None
+    assert seeds_to_find(mean_of([1.0]), mean_of([1.0, 2.0]), 0.1) is None
 
 
-def test_equal_scores_need_no_more_seeds() -> None:
-    assert more_seeds(mean_of([5.0, 5.0]), mean_of([5.0, 5.0, 5.0]), 0.1) == 0
+def test_equal_scores_need_the_fewest() -> None:
+    assert seeds_to_find(mean_of([5.0, 5.0]), mean_of([5.0, 5.0, 5.0]), 0.1) == 5
 
 
 @pytest.mark.parametrize(("delta", "seeds"), [(0.10, 21), (0.05, 76), (0.02, 465)])
@@ -62,9 +63,9 @@ def test_a_decision_among_one_arm_or_within_nothing_is_refused(arms: int, delta:
         seeds_to_decide(0.13, arms, delta)
 
 
-def test_an_error_beyond_that_of_the_scores_asks_for_more_seeds() -> None:
+def test_an_error_beyond_that_of_the_scores_asks_for_seeds_to_find() -> None:
     mean = mean_of([-1.0, 0.0, 1.0])
     assert deviation_of([mean, mean]) == pytest.approx(1.0)
     longer = mean._replace(error=2 * mean.error)
-    assert more_seeds(longer, longer, 0.5) == seeds_needed(2.0, 0.5) - 3
+    assert seeds_to_find(longer, longer, 0.5) == seeds_needed(2.0, 0.5)
     assert deviation_of([mean, mean._replace(error=math.inf)]) is None

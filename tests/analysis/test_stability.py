@@ -107,6 +107,13 @@ def test_the_same_measures_without_halves_would_call_it_unstable() -> None:
     assert np.mean(naive) > 0.5
 
 
+def test_what_only_rises_has_not_collapsed() -> None:
+    late = episodes([9.0, 9, 9, 9, 10, 9, 9, 460])
+    assert not collapsed(late[None], low=0.0, span=500.0).any()
+    assert not collapsed(episodes([0.0, 400, 0])[None], low=0.0, span=500.0).any()  # all of it is the end
+    assert collapsed(episodes([0.0, 400, 9, 9, 9])[None], low=0.0, span=500.0).all()
+
+
 def test_a_constant_noisy_policy_does_not_collapse() -> None:
     rng = np.random.default_rng(0)
     assert collapsed(rng.normal(100, 50, (2000, 21, 10)), low=0.0, span=150.0).mean() == 0.0

@@ -29,8 +29,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_compare_prints_the_verdicts(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = said(capsys, "compare", experiment)
     lines = {line.split()[0]: line for line in out.splitlines() if line.split()[:1] in (["16"], ["64"], ["128"])}
-    first = next(line for line in out.splitlines() if line.split()[:2] == ["16", "6"])
-    assert first.split()[-1] == "worse"
+    assert any(line.split()[:3] == ["16", "worse", "6"] for line in out.splitlines())
     assert set(lines) == {"16", "64", "128"}
     assert "CartPole-v1: stability" in out
     assert "95% intervals" in out
@@ -107,6 +106,33 @@ def test_what_a_folder_says_cannot_forge_a_line_or_reach_the_terminal_raw(
         out = said(capsys, words[0], tmp_path, *words[1:])
         assert "\x1b[2J" not in out
         assert "\nbatch 64 is best" not in out
+
+
+@pytest.mark.parametrize("option", [["compare", "--csv"], ["report", "--to"]])
+def test_what_else_is_there_is_not_overwritten(
+    option: list[str], experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *rest = option
+    place = experiment / "experiment.yaml"
+    before = place.read_bytes()
+    assert main.run([command, str(experiment), *rest, str(place)]) == 2
+    assert "is there already and holds something else; name another file" in capsys.readouterr().err
+    assert place.read_bytes() == before
+    own = tmp_path / "own"
+    for _ in range(2):  # what the command itself made is made anew
+        assert main.run([command, str(experiment), *rest, str(own)]) == 0
+    assert main.run([command, str(experiment), *rest, str(tmp_path)]) == 2
+    assert "is a folder; name a file" in capsys.readouterr().err
+
+
+def test_figures_that_have_no_place_leave_no_page(
+    experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    to = ["--to", str(tmp_path / "page.html"), "--figures", str(tmp_path / "file")]
+    assert main.run(["report", str(experiment), *to]) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.mark.parametrize("option", [["compare", "--csv"], ["report", "--to"], ["report", "--figures"]])

@@ -133,7 +133,10 @@ def test_what_the_seeds_can_tell_is_said_of_each_environment_with_several_arms(r
     power = told(run, "--dry-run", seeds="10")["power"]
     assert list(power) == ["CartPole-v1"]
     assert power["CartPole-v1"]["difference"] == pytest.approx(0.169, abs=0.001)
-    assert "10 seeds per arm find a difference of 16.9% of the reference range" in run("--dry-run", seeds="10").out
+    assert (
+        "two arms of 10 seeds at one learning rate show a difference of 16.9% of the reference range"
+        in run("--dry-run", seeds="10").out
+    )
     assert "one seed per arm can tell nothing" in run("--dry-run", seeds="1").out
     unknown = run("--dry-run", envs="[Swimmer-v5]", overrides="{}")
     assert "Swimmer-v5: what 2 seeds per arm can tell is unknown" in unknown.out
@@ -206,6 +209,7 @@ def test_a_name_is_looked_up_here_and_then_among_what_was_installed(
     run: Call, rlbatch: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiments.sysconfig, "get_path", lambda _: str(tmp_path / "prefix"))
+    monkeypatch.setattr(experiments.rlbatch, "__file__", str(tmp_path / "prefix" / "rlbatch" / "__init__.py"))
     for folder, question in (("experiments", "Here?"), ("prefix/share/rlbatch/experiments", "There?")):
         Path(folder).mkdir(parents=True)
         for name in ("both", *(("there",) if question == "There?" else ())):

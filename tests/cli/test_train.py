@@ -348,7 +348,7 @@ def test_an_environment_of_the_users_own_module_is_trained(train: Call, module: 
     (run,) = runs()
     assert run.parts[1:3] == ("counting++Counting-v0-dqn", "counting++Counting-v0")
     assert result(run)["final"]["return_mean"] == 7
-    assert "return 7, area 7, best 7" in out
+    assert "return 7, auc 7, best 7" in out
 
 
 def test_an_imported_module_registers_an_environment(train: Call, module: Write) -> None:
