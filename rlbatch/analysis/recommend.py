@@ -16,6 +16,7 @@ from rlbatch.analysis.intervals import MIN_SEEDS, SEED, Interval
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.picks import Pick, picks_of
 from rlbatch.analysis.seeds import seeds_to_decide
+from rlbatch.analysis.table import shown
 from rlbatch.analysis.verdicts import Verdicts
 from rlbatch.analysis.ways import Way
 from rlbatch.config import RunConfig
@@ -97,6 +98,7 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
     sentences = [
         *_verdict(part, way, standings, found),
         *_trend(part, verdicts),
+        *_rates(part, way),
         *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
         *_against(verdicts, advantage, part.scaled),
         *_critical(part),
@@ -148,9 +150,19 @@ def _trend(part: Part, verdicts: Verdicts) -> list[str]:
     return said
 
 
+def _rates(part: Part, way: Way) -> list[str]:
+    """Returns at which learning rate each batch size is best, where several were tried."""
+    told = []
+    for batch, tuned in way.tuned.items():
+        tried = [rate for size, rate in part.cells if size == batch]
+        edge = ", the edge of what was tried" if tuned.best in (min(tried), max(tried)) else ""
+        told.append(f"{tuned.best:g} at batch {batch}{edge}")
+    return [f"Best learning rates on all seeds: {'; '.join(told)}."] if told else []
+
+
 def _pick_words(what: str, pick: Pick) -> str:
     alike = f"; {_batches(pick.alike)} not told apart from it" if pick.alike else ""
-    return f"Of these, {what}: batch {pick.batch_size} ({round(pick.value, 6):,.4g} {pick.by}{alike})."
+    return f"Of these, {what}: batch {pick.batch_size} ({shown(round(pick.value, 6))} {pick.by}{alike})."
 
 
 def _critical(part: Part) -> list[str]:

@@ -208,7 +208,7 @@ def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) ->
     parts = {part.scored.task.env_id: part for part in found.parts}
     (cheap,) = [sentence for sentence in said if "cheapest: batch 64" in sentence]
     samples = sum(part.ways[0].arms[64].curves.samples[-1] for part in parts.values())
-    assert f"{samples:,.4g} samples drawn" in cheap
+    assert f"{shown(float(samples))} samples drawn" in cheap
     assert any("steadiest" in sentence for sentence in said)
     assert not any("to the mark" in sentence for sentence in said)  # on CartPole hardly any run reaches it
 
