@@ -85,7 +85,8 @@ def reaching(amounts: ArrayLike, reached: ArrayLike, budget: float, *, confidenc
 
     The variance of the restricted mean is that of Kaplan-Meier's area (Klein & Moeschberger 2003, Survival Analysis,
     4.5), times n/(n − 1); its interval is a t interval of n − 1 degrees of freedom. Without censoring both are those of
-    the mean of min(amounts, budget).
+    the mean of min(amounts, budget). Where no run reaches the mark, those that may were seen by none: its lower end is
+    what is left by Wilson's bound of the probability.
 
     Args:
         amounts: (n,) spent by a run when it reached the mark, or else when it was last seen.
@@ -110,7 +111,8 @@ def reaching(amounts: ArrayLike, reached: ArrayLike, budget: float, *, confidenc
         probability = Interval(float(curve.reached[-1]), float(curve.low[-1]), float(curve.high[-1]))
     else:
         probability = wilson(0, int((ends == budget).sum()), confidence)
-    return Reaching(probability, _restricted_mean(curve, budget, len(ends), confidence), median)
+    mean = _restricted_mean(curve, budget, len(ends), probability.high, confidence)
+    return Reaching(probability, mean, median)
 
 
 def _runs(amounts: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
@@ -127,14 +129,24 @@ def _trials(share: float, greenwood: float, seen: int) -> float:
     return share / ((1 - share) * greenwood)
 
 
-def _restricted_mean(curve: Curve, budget: float, runs: int, confidence: float) -> Interval:
-    """Returns the area under the share that has not reached the mark, from 0 to the budget."""
+def _restricted_mean(curve: Curve, budget: float, runs: int, most: float, confidence: float) -> Interval:
+    """Returns the area under the share that has not reached the mark, from 0 to the budget.
+
+    Args:
+        curve: the share that has.
+        budget: amount.
+        runs: how many there are.
+        most: largest probability of reaching the mark within the budget, as far as is known.
+        confidence: of the two-sided interval.
+    """
     edges = np.concatenate([[0.0], curve.amounts, [budget]])
     left = np.concatenate([[1.0], 1 - curve.reached])
     pieces = left * np.diff(edges)
     mean = float(pieces.sum())
     if runs < 2:
         return Interval(mean, 0.0, budget)
+    if not len(curve.amounts):  # nobody has reached it, which does not say that nobody will, and soon
+        return Interval(mean, (1 - most) * budget, budget)
     after = pieces[::-1].cumsum()[::-1][1:]  # area beyond each of the K amounts
     stay = left[1:] / left[:-1]
     hazards = 1 - stay

@@ -126,8 +126,9 @@ so that it is 0.15 below. delta is 0.1. Shares in per cent:
 TABLE unseen_failures
 Nearly all false verdicts are those of experiments in which no seed failed. No rule on the scores can tell them apart
 from experiments with an arm that never fails: to doubt every arm without a failure would, where a failure costs 0.75,
-call none "equivalent" under 25 seeds. So the verdict stands, and the share of failed seeds, with its interval, is told
-beside it (`failures` in `rlbatch compare --json`).
+call none "equivalent" under 25 seeds. The same holds, with the same numbers, of successes that were not seen: of an arm
+of which a fifth of the seeds learns, beside one that never does. So the verdict stands, and the share of failed seeds,
+with its interval, is told beside it (`failures` in `rlbatch compare --json`).
 
 ## Steps to a threshold
 

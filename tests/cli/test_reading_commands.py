@@ -413,8 +413,16 @@ def test_doctor_tells_versions_devices_and_what_to_install(rlbatch: Call) -> Non
     assert told["versions"]["rlbatch"] == __version__
     assert told["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert told["devices"][0]["device"] == "cpu"
-    assert set(told["install"]) == {facts.family for facts in listed().values()}
+    assert set(told["install"]) == {"plots", "ray", *(facts.family for facts in listed().values())}
     assert told["install"]["classic_control"] is None
+
+
+def test_doctor_says_which_extras_are_missing(rlbatch: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "plots: ready (rlbatch report)" in rlbatch("doctor").out
+    monkeypatch.setattr("rlbatch.cli.doctor.find_spec", lambda name: None if name == "ray" else True)
+    assert 'ray: missing, pip install "rlbatch[ray]" (--launcher ray)' in rlbatch("doctor").out
+    install = json.loads(rlbatch("doctor", "--json").out)["install"]
+    assert (install["plots"], install["ray"]) == (None, 'pip install "rlbatch[ray]"')
 
 
 def test_doctor_says_why_there_is_no_gpu(rlbatch: Call, monkeypatch: pytest.MonkeyPatch) -> None:
