@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,16 @@ class Experiment:
         attempted = self.attempted()
         states |= {path: "partial" for path, state in states.items() if state == "planned" and path in attempted}
         return {path: "running" if busy and state == "partial" else state for path, state in states.items()}
+
+    def progress(self, paths: Iterable[str]) -> dict[str, float]:
+        """Returns run path -> share of its env steps that it has taken, for those of these runs that can tell."""
+        found = {}
+        for path in paths:
+            run = RunFolder(self.path / path)
+            if run.exists():
+                with contextlib.suppress(RlbatchError):
+                    found[path] = run.progress()
+        return found
 
     def begun(self, path: str) -> bool:
         """Tells whether a run was begun, in its place or by an attempt on a cluster."""

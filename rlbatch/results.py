@@ -24,6 +24,8 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESULT_KEYS = ("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
 _ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
+_TAIL_BYTES = 16_384
+"""More than a train row takes."""
 _EVAL_START = b'{"kind": "eval"'
 _EVAL_KEYS = (*_ROW_KEYS, "eval/return_mean", "returns", "lengths", "cut_episodes")
 
@@ -132,6 +134,34 @@ class RunFolder:
                 raise InputError(f"{path}:{number}", f"is not a row: {error.msg}") from error
             _require(row, _EVAL_KEYS if line.startswith(_EVAL_START) else _ROW_KEYS, path, number)
             yield row
+
+    def last_row(self, kind: str) -> dict[str, Any] | None:
+        """Returns the last whole row of a kind, or None; reads no more than the end of the file.
+
+        Raises:
+            InputError: it is not a row.
+        """
+        try:
+            with self.metrics_path.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - _TAIL_BYTES))
+                lines = [line for line in file if line.startswith(f'{{"kind": "{kind}"'.encode())]
+        except FileNotFoundError:
+            return None
+        whole = [line for line in lines if line.endswith(b"\n")]
+        if not whole:
+            return None
+        try:
+            row: dict[str, Any] = json.loads(whole[-1].decode(errors="replace"))
+        except json.JSONDecodeError as error:
+            raise InputError(str(self.metrics_path), f"its last row of {kind} is not one: {error.msg}") from error
+        _require(row, _ROW_KEYS, self.metrics_path)
+        return row
+
+    def progress(self) -> float:
+        """Returns the share of its env steps that a run has taken, by its last train row; raises like `config`."""
+        row = self.last_row("train")
+        return 0.0 if row is None else float(row["timesteps"] / self.config().total_timesteps)
 
     def status(self) -> str:
         """Returns the outcome of a finished run, "partial" for a started one, "planned" otherwise."""

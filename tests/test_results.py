@@ -103,3 +103,16 @@ def test_a_write_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: 
         write_bytes(target, b"new")
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_progress_is_that_of_the_last_whole_row(tmp_path: Path) -> None:
+    run = started(tmp_path, total_timesteps=1_000)
+    assert (run.last_row("train"), run.progress()) == (None, 0.0)
+    counts = {"updates": 1, "samples": 1, "seconds": 1.0}
+    lines = [json.dumps({"kind": "train", "timesteps": steps, **counts}) for steps in (100, 250)]
+    run.metrics_path.write_text("\n".join(lines) + '\n{"kind": "eval", "timesteps": 900}\n{"kind": "train", "time')
+    assert run.last_row("train") == json.loads(lines[1])
+    assert run.progress() == 0.25
+    run.metrics_path.write_text('{"kind": "train", x}\n')
+    with pytest.raises(InputError, match="its last row of train is not one"):
+        run.last_row("train")

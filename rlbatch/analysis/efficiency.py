@@ -6,8 +6,6 @@ and arms compare by the amount to a mark, never by an area: the area under a lon
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +17,7 @@ from rlbatch import wallclock
 from rlbatch.analysis.arms import Arm
 from rlbatch.analysis.scores import Crossings, Curves
 from rlbatch.config import RunConfig
+from rlbatch.errors import InputError
 from rlbatch.results import RunFolder, read_json
 from rlbatch.wallclock import Entry, Price
 
@@ -29,8 +28,6 @@ AXES = {"steps": "env steps", "updates": "updates", "samples": "samples", "secon
 
 _ALIKE = 1.01
 """Largest budget over the smallest, on an axis, up to which curves compare by their area."""
-_TAIL_BYTES = 16_384
-"""More than a train row takes."""
 
 
 class Clock(NamedTuple):
@@ -124,10 +121,9 @@ def price_of(arm: Arm, clock: Clock | None) -> Price | None:
 def _memory(folder: Path) -> tuple[Any, Any, Any]:
     """Returns MiB of the process and of the GPU in the last train row of a run, and the width of its stack."""
     run = RunFolder(folder)
-    with run.metrics_path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - _TAIL_BYTES))
-        lines = [line for line in file if line.startswith(b'{"kind": "train"') and line.endswith(b"\n")]
-    row = json.loads(lines[-1]) if lines else {}
+    try:
+        row = run.last_row("train") or {}
+    except InputError:  # the evaluations are whole, and they are what counts
+        row = {}
     width = read_json(run.config_path).get("stack_width")
     return row.get("cost/process_memory_mb"), row.get("cost/gpu_memory_mb"), width

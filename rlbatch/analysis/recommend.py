@@ -205,8 +205,8 @@ def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]
     if deviation and (standings["undecided"] or not standings["equivalent"]):
         needed = seeds_to_decide(deviation, len(way.samples), delta)
         said.append(
-            f"With about {needed} seeds per batch size, one that equals the best would be shown to, at the deviation "
-            "seen so far; one whose loss is near the margin may stay undecided."
+            f"With about {needed} seeds per batch size, one that equals the best would be shown to be as good, at the "
+            "deviation seen so far; one whose loss is near the margin may stay undecided."
         )
     if verdicts.needed:
         told = ", ".join(f"{count} for batch {batch}" for batch, count in sorted(verdicts.needed.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from rlbatch.cli.output import echo_json, echo_table, plural
 from rlbatch.errors import InputError
 
 _DONE = ("ok", "diverged")
-_OPEN = ("planned", "partial", "running")
+_BEGUN = ("partial", "running")
+_OPEN = ("planned", *_BEGUN)
 _COLUMNS = (*_DONE, "failed", "partial", "running", "planned")
 
 
@@ -31,24 +33,34 @@ def command(folder: str | None, as_json: bool) -> None:
     found = [root] if (root / "experiment.yaml").is_file() else sorted(p.parent for p in root.glob("*/experiment.yaml"))
     if not found:
         raise InputError(str(root), "holds no experiment", "rlbatch train makes one")
-    experiments = [(path, Experiment(path).statuses(), Experiment(path).planned()) for path in found]
+    experiments = []
+    for path in found:
+        runs = Experiment(path).statuses()
+        begun = [run for run, state in runs.items() if state in _BEGUN]
+        experiments.append((path, runs, Experiment(path).planned(), Experiment(path).progress(begun)))
     if as_json:
         told = [
-            {"folder": str(path), "runs": runs, "outside": sorted(set(runs) - set(plan))}
-            for path, runs, plan in experiments
+            {"folder": str(path), "runs": runs, "outside": sorted(set(runs) - set(plan)), "progress": progress}
+            for path, runs, plan, progress in experiments
         ]
         echo_json("status", {"experiments": told})
         return
-    for path, runs, plan in experiments:
+    for path, runs, plan, progress in experiments:
         asked = {run: state for run, state in runs.items() if run in plan}
         total = Counter(asked.values())
-        states = "".join(f", {n} {state}" for state, n in total.items())
+        states = "".join(f", {n} {state}{_share(asked, state, progress)}" for state, n in total.items())
         click.echo(f"{path}: {plural(len(asked), 'run')}{states}")
         echo_table(("arm", "runs", *_COLUMNS), _arms(asked), range(1, 2 + len(_COLUMNS)))
         outside = {run: state for run, state in runs.items() if run not in plan}
         if outside:
             click.echo(f"outside the plan: {plural(len(outside), 'run')}")
             echo_table(("arm", "runs", *_COLUMNS), _arms(outside), range(1, 2 + len(_COLUMNS)))
+
+
+def _share(runs: Mapping[str, str], state: str, progress: Mapping[str, float]) -> str:
+    """Returns how far the runs in a state are, where that is known."""
+    known = [progress[run] for run, own in runs.items() if own == state and run in progress]
+    return f" ({sum(known) / len(known):.0%} of their env steps)" if known else ""
 
 
 def _arms(runs: dict[str, str]) -> list[tuple[Any, ...]]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from analysis.folders import config, run, write
+from analysis.folders import config, plan, run, write
 
 from rlbatch.analysis.arms import tasks_of
 from rlbatch.analysis.collect import Run, collect
+from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.efficiency import Clock, amounts, amounts_to, clock_of, cost_of, half_way, log_axes
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.scales import Scale
@@ -116,3 +117,13 @@ def test_the_table_says_direction_and_flattery() -> None:
 def test_returns_and_their_differences_are_normalised_and_nothing_else(metric: str, expected: float) -> None:
     scale = Scale(5.0, 25.0, True, "")
     assert METRICS[metric].normalised(np.array([15.0]), scale).tolist() == [expected]
+
+
+def test_a_damaged_train_row_costs_its_memory_alone(tmp_path: Path) -> None:
+    folder = write(tmp_path, config(), CURVE)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", x}\n')
+    plan(tmp_path, [config()])
+    (scored,) = compare([tmp_path]).tasks
+    (arm,) = scored.arms.values()
+    assert cost_of(arm.arm, None) == (None, None, None, None, 3)
