@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from rlbatch.cli.arm_labels import arm_labels, arm_text
 from rlbatch.cli.forecast import as_json, forecast_lines, foresee
 from rlbatch.cli.output import duration, echo_json, echo_table, number, plural
-from rlbatch.cli.table import arm_labels, arm_text
 from rlbatch.config import SETTINGS, RunConfig, as_dict
 from rlbatch.designs import replay_ratio
 from rlbatch.environments import newer_version
@@ -44,8 +44,10 @@ def announce(task: Task, given: Mapping[str, Any]) -> None:
     for line in forecast_lines(task, forecast, full=full):
         click.echo(f"  {line}")
     finished = sum(status not in ("planned", "partial") for status in forecast.statuses)
-    before = f": {finished} of {plural(len(configs), 'run')} already finished" if finished else ""
-    click.echo(f"  into {experiment.path}{before}")
+    begun = forecast.statuses.count("partial")
+    before = [f"{finished} of {plural(len(configs), 'run')} already finished"] if finished else []
+    before += [f"{plural(begun, 'run')} half done"] if begun else []
+    click.echo(f"  into {experiment.path}{': ' if before else ''}{', '.join(before)}")
     envs = dict.fromkeys(config.env_id for config in configs)
     newer = {env_id: newer_version(env_id) for env_id in envs}
     notes = [

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 
+from rlbatch.cli.arm_labels import arm_text
 from rlbatch.cli.output import number, plural
-from rlbatch.cli.table import Screen, Terminal, arm_text, arms_table, bar_line, listed, percent
+from rlbatch.cli.screen import Screen, Terminal
+from rlbatch.cli.table import arms_table, bar_line, listed, percent
 from rlbatch.cli.tally import Tally
 from rlbatch.config import RunConfig
 from rlbatch.errors import printable

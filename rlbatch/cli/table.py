@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
-from rich.control import Control
-from rich.live import Live
+from rich.console import Group
 from rich.progress_bar import ProgressBar
-from rich.segment import ControlType, Segment, SegmentLines
 from rich.table import Table
 from rich.text import Text
 
 from rlbatch.cli.output import number, plural
-from rlbatch.config import IDENTITY, SETTINGS, RunConfig
 
 _GAP = 2
 _SHORTEST_BAR, _LONGEST_BAR = 6, 30
 _PERCENT_WIDTH = 4
 _LONGEST_LABEL = 24
-_HEADINGS = {"env_id": "env", "batch_size": "batch", "learning_rate": "lr"}
 _LEFT_OUT = ("min..max", "not ok")
 """Which columns a narrow table does without, the first one first; then it does without the bar."""
 
@@ -58,30 +52,6 @@ class Arm(NamedTuple):
     def active(self) -> bool:
         """Whether it is in progress."""
         return self.begun and not self.finished
-
-
-def arm_labels(arms: Sequence[RunConfig]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Returns the headings and for each arm the label that tells it from the others.
-
-    That is the environment where it differs, the batch size, then the learning rate and any other setting as far as
-    they are needed.
-    """
-    names = ["env_id", "batch_size"] if len({arm.env_id for arm in arms}) > 1 else ["batch_size"]
-    labels = _values(arms, names)
-    others = [name for name, setting in SETTINGS.items() if setting.role == IDENTITY and name != "seed"]
-    for name in ("learning_rate", *others):
-        if len(set(labels)) == len(arms):
-            break
-        finer = _values(arms, [*names, name])
-        if len(set(finer)) > len(set(labels)):
-            names, labels = [*names, name], finer
-    return [_HEADINGS.get(name, name) for name in names], labels
-
-
-def arm_text(headings: Sequence[str], label: Sequence[str]) -> str:
-    """Returns what tells an arm from the others in a line: `Pendulum-v1 batch 32 lr 0.001`."""
-    named = zip(headings, label, strict=True)
-    return " ".join(value if heading == _HEADINGS["env_id"] else f"{heading} {value}" for heading, value in named)
 
 
 def arms_table(headings: Sequence[str], arms: Sequence[Arm], *, width: int, height: int) -> Group:
@@ -137,69 +107,6 @@ def percent(fraction: float) -> str:
 def listed(*parts: str) -> str:
     """Returns the parts that are not empty, with commas between."""
     return ", ".join(part for part in parts if part)
-
-
-class Terminal(Console):
-    """Standard error as a terminal; when nobody reads on, it goes quiet instead of ending the program."""
-
-    def __init__(self) -> None:
-        super().__init__(stderr=True)
-
-    def on_broken_pipe(self) -> None:
-        """Goes quiet."""
-        self.quiet = True
-
-
-class Screen(Live):
-    """What is drawn anew four times a second, in place of what was drawn before.
-
-    Args:
-        draw: gets the width and height of the terminal, in columns and lines, and returns what to draw.
-        console: the terminal.
-    """
-
-    def __init__(self, draw: Callable[[int, int], RenderableType], console: Console) -> None:
-        self._draw = draw
-        self._lengths: list[int] = []
-        self._gone = False
-        super().__init__(get_renderable=self._lines, console=console, refresh_per_second=4, vertical_overflow="crop")
-
-    def refresh(self) -> None:
-        """Draws anew. A terminal that became narrower has wrapped the old lines, so there are more of them to erase."""
-        width = self.console.width
-        wrapped = sum((length - 1) // width for length in self._lengths if length)
-        up = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
-        try:
-            with self.console:
-                self.console.control(Control(*up * wrapped))
-                super().refresh()
-        except OSError:  # the terminal is gone: training goes on
-            self.console.quiet = True
-
-    def show(self) -> None:
-        """Begins to draw."""
-        try:
-            self.start(refresh=True)
-        except OSError:
-            self._gone = True
-
-    def leave(self, *, keep: bool) -> None:
-        """Draws for the last time; what was drawn stays there if asked to keep it."""
-        self.transient = not keep
-        if not self._gone:
-            with contextlib.suppress(OSError):
-                self.stop()
-
-    def _lines(self) -> SegmentLines:
-        size = self.console.size
-        lines = self.console.render_lines(self._draw(size.width, size.height), pad=False)
-        self._lengths = [Segment.get_line_length(line) for line in lines]
-        return SegmentLines(lines, new_lines=True)
-
-
-def _values(arms: Sequence[RunConfig], names: Sequence[str]) -> list[tuple[str, ...]]:
-    values = [[getattr(config, name) for name in names] for config in arms]
-    return [tuple(number(v) if isinstance(v, float) else str(v) for v in row) for row in values]
 
 
 class _Column(NamedTuple):

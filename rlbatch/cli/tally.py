@@ -7,8 +7,9 @@ from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from rlbatch.cli.arm_labels import arm_labels
 from rlbatch.cli.output import duration
-from rlbatch.cli.table import Arm, arm_labels, listed
+from rlbatch.cli.table import Arm, listed
 from rlbatch.config import RunConfig
 from rlbatch.errors import printable
 

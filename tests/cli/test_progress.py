@@ -13,9 +13,11 @@ from rich.console import Console
 
 from rlbatch.cli import progress as module
 from rlbatch.cli import tally
+from rlbatch.cli.arm_labels import arm_labels
 from rlbatch.cli.output import duration, number, plural, size
 from rlbatch.cli.progress import progress
-from rlbatch.cli.table import Arm, Screen, arm_labels, arms_table, bar_line, percent
+from rlbatch.cli.screen import Screen
+from rlbatch.cli.table import Arm, arms_table, bar_line, percent
 from rlbatch.cli.tally import Tally
 
 
