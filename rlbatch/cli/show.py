@@ -9,7 +9,7 @@ import click
 
 from rlbatch.cli import experiments, options, types
 from rlbatch.cli.output import duration, echo_json, number
-from rlbatch.errors import InputError, printable
+from rlbatch.errors import InputError, nearest, printable
 
 if TYPE_CHECKING:
     from rlbatch.results import RunFolder
@@ -82,7 +82,8 @@ def find_run(word: str) -> RunFolder:
         return runs[0]
     if runs:
         raise InputError(word, f"holds {len(runs)} runs, name one", f"for example {runs[0].path}")
-    raise InputError(word or "run", "is not a run folder", "rlbatch list runs shows them")
+    hint = nearest(word, experiments.known()) or "rlbatch list runs shows them"
+    raise InputError(word or "run", "is not a run folder", hint)
 
 
 def _show_making(record: dict[str, Any]) -> None:
