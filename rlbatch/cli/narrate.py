@@ -164,7 +164,7 @@ def _arms_table(outcomes: Sequence[Outcome]) -> None:
         ended = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         rows.append((*label, len(runs), ended, *map(number, means)))
     width = len(headings)
-    echo_table((*headings, "runs", "ended", "return", "area"), rows, (*range(width + 1), width + 2, width + 3))
+    echo_table((*headings, "runs", "ended", "return", "auc"), rows, (*range(width + 1), width + 2, width + 3))
 
 
 def _mean(values: Sequence[float]) -> float | None:

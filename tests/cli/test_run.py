@@ -251,7 +251,7 @@ def test_many_runs_end_in_a_table_of_arms(run: Call) -> None:
     code, out, _ = run(seeds="21", envs="[CartPole-v1]", overrides="{}", batch_size="32", total_timesteps="80")
     assert code == 0
     headings, row, _ = out.splitlines()[-3:]
-    assert headings.split() == ["batch", "runs", "ended", "return", "area"]
+    assert headings.split() == ["batch", "runs", "ended", "return", "auc"]
     assert row.split()[:4] == ["32", "21", "21", "ok"]
 
 
