@@ -18,7 +18,7 @@ from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
 from rlbatch.launch import Interrupted, calibrate, execute, measuring
 from rlbatch.references import low_of, read_references
-from rlbatch.wallclock import by_machine, read_costs, seconds
+from rlbatch.wallclock import by_machine, price_of, read_costs
 
 CALIBRATE = importlib.import_module("rlbatch.launch.calibrate")
 TINY: dict[str, Any] = {"total_timesteps": 200, "learning_starts": 64, "net_arch": [8], "n_evaluations": 1}
@@ -95,7 +95,7 @@ def test_each_kind_of_run_is_measured_once_and_only_what_is_new_later(experiment
     assert [[config["batch_size"] for config in job["costs"]] for job in jobs] == [[16, 32], [64]]
     costs = read_costs(experiment.cost_path)
     assert [entry["kind"]["batch_size"] for entry in costs] == [16, 32, 64]
-    assert seconds(costs, plan()[0].config, 100, 10) == pytest.approx(0.2)
+    assert price_of(costs, plan()[0].config) == (0.001, 0.01, (0.01, 0.01))
 
 
 def test_entries_name_the_machine_and_another_one_is_measured_beside_them(

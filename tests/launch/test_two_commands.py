@@ -62,7 +62,7 @@ def test_a_second_command_gives_up_after_a_while_and_leaves_the_first_alone(monk
     second, first = sorted(both, key=lambda command: command.poll() is None)
     code, told = ended(second)
     assert (code, told["exit_code"]) == (4, 4)
-    assert told["what"].startswith(f'another rlbatch command works here {{"pid": {first.pid}}}')
+    assert told["what"].startswith(f"another rlbatch command works here (process {first.pid})")
     Path("go").touch()
     code, told = ended(first)
     assert (code, [run["new"] for run in told["runs"]]) == (0, [True] * 4)
