@@ -56,11 +56,11 @@ def _curves(part: Part, axis: str, rates: str, arms: Arms) -> Picture:
     return Picture(
         slug(part.name, "curves", axis, *([] if own else ["rate", rates])),
         f"{part.name}: learning curves on {AXES[axis]}{at}",
-        "lines",
-        AXES[axis],
-        "return",
-        is_log,
-        tuple(series),
-        about,
+        kind="lines",
+        x_title=AXES[axis],
+        y_title="return",
+        log_x=is_log,
+        series=tuple(series),
+        about=about,
         choice=(AXES[axis], rates) if rates else (AXES[axis],),
     )

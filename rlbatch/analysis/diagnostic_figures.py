@@ -49,12 +49,12 @@ def _picture(part: Part, tag: str, words: str, known: dict[int, Diagnostic]) -> 
     return Picture(
         slug(part.name, "diagnostics", tag),
         f"{part.name}: {words}, on env steps",
-        "lines",
-        "env steps",
-        tag,
-        False,
-        tuple(series),
-        "Means over seeds of the train rows in each fortieth of the budget, with the 95 % interval. A diverged run "
+        kind="lines",
+        x_title="env steps",
+        y_title=tag,
+        log_x=False,
+        series=tuple(series),
+        about="Means over seeds of the train rows in each fortieth of the budget, with the 95 % interval. A diverged run "
         "counts as far as it came.",
         choice=(tag,),
     )

@@ -21,12 +21,12 @@ def cost_front(part: Part) -> list[Figure]:
     picture = Picture(
         name,
         f"{part.name}: updates and samples until the curve reaches {part.scored.marks[str(part.mark)]:g}",
-        "lines",
-        "samples",
-        "updates",
-        True,
-        (*_points(front), *_hyperbola(front)),
-        f"Medians over runs, each batch size at its fastest rate; {front.words}.",
+        kind="lines",
+        x_title="samples",
+        y_title="updates",
+        log_x=True,
+        series=(*_points(front), *_hyperbola(front)),
+        about=f"Medians over runs, each batch size at its fastest rate; {front.words}.",
         log_y=True,
     )
     return [Figure(name, (picture,))]

@@ -67,12 +67,12 @@ def environments(many: Sequence[Together], design: str) -> Figure:
             Picture(
                 slug("together", design, "environments", both.kind),
                 f"{len(both.names)} environments{design}: mean score by batch size, {both.kind}",
-                "heat",
-                "batch size",
-                "environment",
-                False,
-                tuple(map(_row, rows)),
-                "The colour is the mean over seeds; 0 is low and 1 is the reference score.",
+                kind="heat",
+                x_title="batch size",
+                y_title="environment",
+                log_x=False,
+                series=tuple(map(_row, rows)),
+                about="The colour is the mean over seeds; 0 is low and 1 is the reference score.",
                 choice=(both.kind,),
             )
         )
@@ -103,12 +103,12 @@ def _heat_map(
     return Picture(
         slug(scored.task.env_id, "heat", axis),
         f"{scored.task.env_id}: {METRICS[metric].about}, by batch size and {axis}",
-        "heat",
-        "batch size",
-        axis,
-        False,
-        tuple(rows),
-        about,
+        kind="heat",
+        x_title="batch size",
+        y_title=axis,
+        log_x=False,
+        series=tuple(rows),
+        about=about,
         choice=(axis,),
     )
 

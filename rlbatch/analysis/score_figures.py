@@ -61,12 +61,12 @@ def steadiness(part: Part) -> list[Figure]:
     picture = Picture(
         name,
         f"{part.name}: falls and unrest of the return, by batch size",
-        "dots",
-        "batch size",
-        "part of the range",
-        True,
-        tuple(series),
-        "Lower is steadier; evaluation noise is taken out. Compare only batch sizes that are shown to be equivalent: "
+        kind="dots",
+        x_title="batch size",
+        y_title="part of the range",
+        log_x=True,
+        series=tuple(series),
+        about="Lower is steadier; evaluation noise is taken out. Compare only batch sizes that are shown to be equivalent: "
         "what learns nothing is steady.",
     )
     return [Figure(name, (picture,))] if series else []
@@ -91,12 +91,12 @@ def profiles(many: Sequence[Together], design: str) -> Figure:
             Picture(
                 slug("together", design, "profiles", both.kind),
                 f"{len(both.names)} environments together{design}: share of runs above a score, {both.kind}",
-                "lines",
-                "score (0: low, 1: reference)",
-                "share of runs",
-                False,
-                tuple(series),
-                "Each environment has the same weight. The band is pointwise.",
+                kind="lines",
+                x_title="score (0: low, 1: reference)",
+                y_title="share of runs",
+                log_x=False,
+                series=tuple(series),
+                about="Each environment has the same weight. The band is pointwise.",
                 choice=(both.kind,),
             )
         )
@@ -114,12 +114,12 @@ def _picture(part: Part, metric: str, drawn: Mapping[str, _Drawn], name: str) ->
     return Picture(
         name,
         f"{part.name}: {about.about}, by batch size",
-        "dots",
-        "batch size",
-        f"{metric} ({_unit(part, about)})",
-        True,
-        tuple(by_batch(kind, *one) for kind, one in drawn.items()),
-        " ".join([_ABOUT, *_warnings(part, metric), *(f"{kind.capitalize()}: {words[kind]}." for kind in drawn)]),
+        kind="dots",
+        x_title="batch size",
+        y_title=f"{metric} ({_unit(part, about)})",
+        log_x=True,
+        series=tuple(by_batch(kind, *one) for kind, one in drawn.items()),
+        about=" ".join([_ABOUT, *_warnings(part, metric), *(f"{kind.capitalize()}: {words[kind]}." for kind in drawn)]),
         choice=(f"{metric} (optimistic)" if about.optimistic else metric,),
     )
 
