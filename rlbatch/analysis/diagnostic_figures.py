@@ -54,7 +54,7 @@ def _picture(part: Part, tag: str, words: str, known: dict[int, Diagnostic]) -> 
         y_title=tag,
         log_x=False,
         series=tuple(series),
-        about="Means over seeds of the train rows in each fortieth of the budget, with the 95 % interval. A diverged run "
-        "counts as far as it came.",
+        about="Means over seeds of the train rows in each fortieth of the budget, with the 95 % interval. A diverged "
+        "run counts as far as it came.",
         choice=(tag,),
     )
