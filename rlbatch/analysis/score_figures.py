@@ -66,8 +66,8 @@ def steadiness(part: Part) -> list[Figure]:
         y_title="part of the range",
         log_x=True,
         series=tuple(series),
-        about="Lower is steadier; evaluation noise is taken out. Compare only batch sizes that are shown to be equivalent: "
-        "what learns nothing is steady.",
+        about="Lower is steadier; evaluation noise is taken out. Compare only batch sizes that are shown to be "
+        "equivalent: what learns nothing is steady.",
     )
     return [Figure(name, (picture,))] if series else []
 
