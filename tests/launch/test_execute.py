@@ -234,13 +234,35 @@ def weights_and_rows(experiment: Experiment) -> dict[str, Any]:
     return told
 
 
+MEETING = """
+import gymnasium, os, time
+from pathlib import Path
+from gymnasium.envs.classic_control import CartPoleEnv
+class Meeting(CartPoleEnv):
+    def reset(self, **options):
+        there = os.environ.get("MEETING")
+        if there:
+            Path(there, str(os.getpid())).touch()
+            deadline = time.monotonic() + 60
+            while len(list(Path(there).iterdir())) < 2:
+                assert time.monotonic() < deadline, "nobody else came"
+                time.sleep(0.05)
+        return super().reset(**options)
+gymnasium.register("Meeting-v0", entry_point=Meeting, max_episode_steps=200)
+"""
+"""Where there is a place to meet, no process begins before another one is there."""
+
+
 def test_what_comes_out_does_not_depend_on_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = plan(seeds=(0, 1, 2), engine="stacked")
-    told: list[dict[str, Any]] = []
-    several, one = Experiment(tmp_path / "several"), Experiment(tmp_path / "one")
-    execute(planned, several, told.append, stack_width=1, jobs=3)
-    kinds = [message["type"] for message in told]
-    assert kinds.index("finished") > [i for i, kind in enumerate(kinds) if kind == "started"][1]  # side by side
+    Path("meeting.py").write_text(MEETING)
+    import_module("meeting")
+    planned = plan("meeting:Meeting-v0", seeds=(0, 1, 2), engine="stacked")
+    several, one, place = Experiment(tmp_path / "several"), Experiment(tmp_path / "one"), tmp_path / "place"
+    place.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setenv("MEETING", str(place))
+        outcomes = execute(planned, several, ignore, modules=["meeting"], stack_width=1, jobs=3)
+    assert {outcome.result["outcome"] for outcome in outcomes} == {"ok"}  # they met, so they trained side by side
     with monkeypatch.context() as patch:
         train_here(patch)
         execute(planned, one, ignore, jobs=1)
