@@ -141,11 +141,12 @@ class RunFolder:
         Raises:
             InputError: it is not a row.
         """
+        start = f'{{"kind": "{kind}"'.encode()
         try:
             with self.metrics_path.open("rb") as file:
                 file.seek(0, os.SEEK_END)
                 file.seek(max(0, file.tell() - _TAIL_BYTES))
-                lines = [line for line in file if line.startswith(f'{{"kind": "{kind}"'.encode())]
+                lines = [line for line in file if line.startswith(start)]
         except FileNotFoundError:
             return None
         whole = [line for line in lines if line.endswith(b"\n")]

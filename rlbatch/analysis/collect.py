@@ -5,6 +5,7 @@ Only the rows of evaluations are read. A run that cannot be read does not stop t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from rlbatch.analysis.declared import shared_analysis
 from rlbatch.config import LABEL, SETTINGS, RunConfig
 from rlbatch.errors import InputError, RlbatchError, nearest
 from rlbatch.experiment import Experiment
-from rlbatch.paths import facts_of, is_run_path, run_path
+from rlbatch.paths import PathFacts, facts_of, is_run_path, run_path
 from rlbatch.plans import Plan
 from rlbatch.references import read_references
 from rlbatch.results import RunFolder, find_runs
@@ -69,20 +70,25 @@ class Run:
     returns: Floats = field(default_factory=lambda: np.empty((0, 0)))
     experiments: frozenset[Path] = frozenset()
 
-    @property
+    @functools.cached_property
     def means(self) -> Floats:
         """Mean return of each evaluation, (E,)."""
         return np.asarray(self.returns.mean(axis=1)) if len(self.returns) else np.empty(0)
 
+    @functools.cached_property
+    def facts(self) -> PathFacts:
+        """What its path tells."""
+        return facts_of(self.path)
+
     @property
     def arm(self) -> str:
         """The part of the path that runs share which differ in nothing but the seed."""
-        return facts_of(self.path).arm
+        return self.facts.arm
 
     @property
     def seed(self) -> int:
         """Seed of the run."""
-        return facts_of(self.path).seed
+        return self.facts.seed
 
 
 class Collected(NamedTuple):
