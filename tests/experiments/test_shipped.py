@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from rlbatch.analysis.arms import tasks_of
+from rlbatch.analysis.collect import LABELS, Run
 from rlbatch.config import RunConfig, as_dict, from_dict
 from rlbatch.environments import installed, listed
 from rlbatch.experiment_file import ExperimentFile, load
+from rlbatch.paths import run_path
 from rlbatch.power import power_of
 from rlbatch.rows import Ending, Row
 from rlbatch.training import stacked
@@ -125,3 +128,14 @@ def train(config: RunConfig) -> Ending:
     stacked.train([config], lambda run, report: reports.append(report), lambda runs, steps: True, device="cpu")
     assert isinstance(reports[-1], Ending)
     return reports[-1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_but_design_and_rule_varies_with_the_batch_size(name: str) -> None:
+    """Else no run of it could ever give a verdict."""
+    runs = []
+    for planned in load(EXPERIMENTS / f"{name}.yaml").planned:
+        labels = ({name: getattr(planned.config, name) for name in LABELS}, *planned.also)
+        runs.append(Run(Path(), str(run_path(planned.config)), "ok", config=planned.config, labels=labels))
+    for task in tasks_of(runs):
+        assert {one.confounds for one in task.slices} == {()}
