@@ -19,6 +19,7 @@ from summaries import EXPERIMENTS, paragraph, table
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.arms import design_words
+from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.methods import methods
 from rlbatch.analysis.plots import save
@@ -43,11 +44,14 @@ def page(name: str, found: Answer, figures: list[str]) -> str:
     """Returns README.md: the answer, the figures, the tables and the methods.
 
     Raises:
-        ValueError: not every declared run has ended: nothing is kept of half an experiment.
+        ValueError: not every declared run has ended: nothing is kept of half an experiment. Or what is compared is not
+            what was declared.
     """
     comparison = found.comparison
     if comparison.unfinished:
         raise ValueError(f"{len(comparison.unfinished)} runs of {name} are not finished")
+    if not found.declared:
+        raise ValueError(f"{name} is not as it was declared: {found.exploratory}")
     parts = [
         f"# {question_of(name)}\n",
         paragraph(f"""
@@ -57,7 +61,7 @@ def page(name: str, found: Answer, figures: list[str]) -> str:
         """),
         "## Answer\n",
         *("\n".join(f"- {sentence}" for sentence in one.sentences) + "\n" for one in recommend(found)),
-        *(f"- {sentence}\n" for sentence in overall(found)),
+        *(f"- {sentence}\n" for sentence in (*overall(found), *caveats(found))),
         "## Figures\n",
         *(f"![{figure}](figures/{figure}.svg)\n" for figure in figures),
         "## Tables\n",
@@ -114,8 +118,9 @@ def keep(name: str, folder: Path) -> Path:
 
 def _markdown(one: Table) -> str:
     rows = [[shown(cell).replace("|", "\\|") for cell in row] for row in one.rows]
+    lead = "".join(f"{line}\n\n" for line in one.lead)
     notes = "".join(f"- {note}\n" for note in one.notes)
-    return f"### {one.title}\n\n{table(one.headings, rows)}" + (f"\n{notes}" if notes else "")
+    return f"### {one.title}\n\n{lead}{table(one.headings, rows)}" + (f"\n{notes}" if notes else "")
 
 
 def main() -> None:

@@ -72,10 +72,10 @@ class RunFolder:
             InputError: it is missing or unreadable.
             RefusedError: a newer schema, or a config that does not match its id.
         """
-        return self._checked()[0]
+        return self.checked()[0]
 
-    def _checked(self) -> tuple[dict[str, Any], RunConfig]:
-        """Returns what config.json says, and the config in it."""
+    def checked(self) -> tuple[dict[str, Any], RunConfig]:
+        """Returns what config.json says, and the config in it; raises like `record`."""
         record = read_json(self.config_path)
         if record.get("schema") != SCHEMA:
             found = record.get("schema")
@@ -97,7 +97,7 @@ class RunFolder:
 
     def config(self) -> RunConfig:
         """Returns the run's config; raises like `record`."""
-        return self._checked()[1]
+        return self.checked()[1]
 
     def result(self) -> dict[str, Any] | None:
         """Returns result.json, or None for a run that is not finished; raises InputError if it is unreadable."""

@@ -172,7 +172,7 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
         notes.append(f"{told} was declared, which is no score of a run: this is {chosen}")
     for scored in comparison.tasks:
         reference, note = reference_of(collected.plans, scored.experiments)
-        notes += [f"{scored.task.env_id}: {note}"] if note else []
+        notes += [f"{scored.task.name}: {note}"] if note else []
         parts += [_part(scored, one, chosen, within, reference) for one in scored.task.slices]
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     parts = [part for part in parts if part.ways]

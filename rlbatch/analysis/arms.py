@@ -29,7 +29,7 @@ _FIRST = ("batch_size", "learning_rate", "match", "lr_rule", "replay_ratio")
 _TOGETHER = ("batch_size", "learning_rate")
 """Axes of the arms that are compared with each other."""
 _NEVER = ("env_id", "env_kwargs", "seed")
-_FOLLOWING = {
+FOLLOWING = {
     ("match", "samples"): ("train_freq", "gradient_steps", "replay_ratio"),
     ("lr_rule", "adam-sde"): ("adam_beta1", "adam_beta2", "adam_eps", "tau"),
 }
@@ -257,7 +257,7 @@ def too_large(runs: Iterable[tuple[RunConfig, str | None]]) -> set[str]:
 
 def _confounds(views: Sequence[View]) -> tuple[str, ...]:
     """Returns the settings that vary in a slice and are neither compared in it nor made by its design and rule."""
-    made = {name for (label, value), names in _FOLLOWING.items() if views[0][label] == value for name in names}
+    made = {name for (label, value), names in FOLLOWING.items() if views[0][label] == value for name in names}
     if all(view["lr_rule"] == "none" for view in views):
         made.add("lr_reference_batch")  # which then says nothing
     names = (name for name in views[0] if name not in (*_TOGETHER, *made))

@@ -14,6 +14,7 @@ from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.comparison import ScoredArm
+from rlbatch.analysis.contrasts import Contrast, contrasts_of
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.looks import looks_at
 from rlbatch.analysis.metrics import METRICS
@@ -44,6 +45,7 @@ def plain(found: Answer) -> dict[str, Any]:
         "missing": [{"run": run.path, "status": run.status, "reason": run.reason} for run in comparison.missing],
         "unfinished": [{"run": run.path, "status": run.status} for run in comparison.unfinished],
         "parts": [_part(part, found.delta) for part in found.parts],
+        "slope_differences": [_contrast(one) for one in contrasts_of(found.parts)],
         "together": [_together(both) for both in found.together],
     }
 
@@ -109,9 +111,27 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
     return told
 
 
+def _contrast(one: Contrast) -> dict[str, Any]:
+    told: dict[str, Any] = jsonable(
+        {
+            "where": one.where,
+            "axis": one.axis,
+            "value": one.value,
+            "base_value": one.base_value,
+            "also": one.also,
+            "kind": one.kind,
+            "batch_sizes": one.batch_sizes,
+            "slope": one.slope.interval(),
+            "base_slope": one.base_slope.interval(),
+            "difference": one.difference.interval(),
+        }
+    )
+    return told
+
+
 def _reaching(part: Part, arm: ScoredArm) -> dict[str, dict[str, Any]]:
     """Returns mark -> axis -> whether and when the runs of an arm reach it."""
-    spent = {axis: efficiency.amounts(arm.curves, axis, part.scored.clock) for axis in part.scored.log_axes}
+    spent = {axis: efficiency.amounts(arm.curves, axis, part.scored.clock) for axis in efficiency.AXES}
     known = {axis: one for axis, one in spent.items() if one is not None}
     return {mark: {axis: arm.reaching(mark, one) for axis, one in known.items()} for mark in part.scored.marks}
 

@@ -47,6 +47,11 @@ def _limits(found: Answer) -> list[str]:
             said.append(f"{part.name}: no verdict: {way.withheld}")
         if part.hardly_learned:
             said.append(f"{part.name}: all score below {HARDLY:.0%} of the range; runs that hardly learned are alike")
+        if edges := [str(batch) for batch, tuned in way.tuned.items() if tuned.at_edge]:
+            said.append(
+                f"{part.name}: the best learning rate is the lowest or highest tried at batch {', '.join(edges)}; a "
+                "better one may lie beyond"
+            )
     return said
 
 

@@ -59,6 +59,7 @@ class Run:
         labels: of every design that asked for it; none without a config.
         returns: (E, N) of the evaluations so far, the first one before training, N episodes each; E may be 0.
         experiments: those that ask for it.
+        made: with which versions, on which device and at which commit, as its config.json has it; may lack any.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Run:
     labels: tuple[Labels, ...] = ()
     returns: Floats = field(default_factory=lambda: np.empty((0, 0)))
     experiments: frozenset[Path] = frozenset()
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def means(self) -> Floats:
@@ -238,7 +240,7 @@ def _read_run(folder: RunFolder, path: str, run_id: str, busy: bool) -> Run:
         run_id: that the plan has there; empty without a plan, and then the path follows from the settings.
         busy: whether a command trains in the experiment.
     """
-    config = folder.config()
+    record, config = folder.checked()
     if run_id and config.run_id != run_id:
         raise InputError(str(folder.config_path), f"is of the run {config.run_id}, not of {run_id}, which is planned")
     result = folder.result()
@@ -246,7 +248,17 @@ def _read_run(folder: RunFolder, path: str, run_id: str, busy: bool) -> Run:
     status = str(result["outcome"]) if result is not None else "running" if busy else "partial"
     labels = {name: getattr(config, name) for name in LABELS}
     reason = str(result["reason"]) if result is not None else ""
-    return Run(folder.path, path if run_id else str(run_path(config)), status, reason, config, (labels,), returns)
+    made = record.get("provenance")
+    return Run(
+        folder.path,
+        path if run_id else str(run_path(config)),
+        status,
+        reason,
+        config,
+        (labels,),
+        returns,
+        made={**(made if isinstance(made, dict) else {}), "device": record.get("device")},
+    )
 
 
 def _returns(folder: RunFolder, config: RunConfig, *, finished: bool) -> Floats:

@@ -93,7 +93,6 @@ class ScoredTask:
         marks: name -> return of the marks to reach.
         clock: what its seconds mean, or None: no seconds axis.
         arms: path of an arm -> its scores, in the order of `task.arms`; without those of which no run counts.
-        log_axes: axis -> whether it is logarithmic for these arms, which then do not compare by area on it.
         experiments: those that hold this environment.
     """
 
@@ -103,7 +102,6 @@ class ScoredTask:
     marks: Mapping[str, float]
     clock: Clock | None
     arms: Mapping[str, ScoredArm]
-    log_axes: Mapping[str, bool]
     experiments: frozenset[Path]
 
     def cells(self, one: Slice) -> dict[tuple[int, float], ScoredArm]:
@@ -225,7 +223,7 @@ def _scored(task: Task, collected: Collected, threshold: float | None) -> Scored
     configs = [arm.config for arm in task.arms if arm.config is not None]
     clock = efficiency.clock_of(collected.costs, configs)
     arms = {these.arm.path: _scored_arm(these, scale, marks, clock) for these in many}
-    return ScoredTask(task, scale, floor, marks, clock, arms, efficiency.log_axes(many, clock), experiments)
+    return ScoredTask(task, scale, floor, marks, clock, arms, experiments)
 
 
 def _scored_arm(these: Curves, scale: Scale, marks: Mapping[str, float], clock: Clock | None) -> ScoredArm:

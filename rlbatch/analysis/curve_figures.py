@@ -17,7 +17,10 @@ Arms = Mapping[int, ScoredArm]
 def learning_curves(part: Part) -> Figure:
     """Returns the curves of an environment: the reader chooses the axis, and at which learning rates."""
     groups = _groups(part)
-    pictures = [_curves(part, axis, rates, arms) for rates, arms in groups.items() for axis in part.scored.log_axes]
+    log_axes = efficiency.log_axes([arm.curves for arm in part.cells.values()], part.scored.clock)
+    pictures = [
+        _curves(part, axis, rates, arms, is_log) for rates, arms in groups.items() for axis, is_log in log_axes.items()
+    ]
     controls = ("axis",) if "" in groups else ("axis", "learning rate")
     return Figure(slug(part.name, "curves"), tuple(pictures), controls)
 
@@ -28,15 +31,15 @@ def _groups(part: Part) -> dict[str, Arms]:
     if first.kind == "at its rate":
         return {"": first.arms}
     groups: dict[str, Arms] = {"each at its own best": first.arms} if first.tuned else {}
-    for rate in part.slice.learning_rates:
+    answers = {rate for (_, rate), arm in part.cells.items() if any(arm is own for own in first.arms.values())}
+    for rate in sorted(part.slice.learning_rates, key=lambda rate: not first.tuned and rate not in answers):
         arms = {batch: arm for (batch, at), arm in part.cells.items() if at == rate}
         if arms:
             groups[f"{rate:g}"] = arms
     return groups
 
 
-def _curves(part: Part, axis: str, rates: str, arms: Arms) -> Picture:
-    is_log = part.scored.log_axes[axis]
+def _curves(part: Part, axis: str, rates: str, arms: Arms, is_log: bool) -> Picture:
     series = []
     for batch, arm in sorted(arms.items()):
         spent = efficiency.amounts(arm.curves, axis, part.scored.clock)

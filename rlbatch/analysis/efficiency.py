@@ -41,15 +41,13 @@ class Cost(NamedTuple):
     """What one batch size costs on one machine.
 
     Attributes:
-        t_env: seconds of an env step of a run alone, or None where that was not measured.
-        t_update: seconds of an update of a run alone, or None.
+        price: seconds of an env step and an update of a run alone, or None where that was not measured.
         process_mb: MiB of the process that trained it, the largest of its runs, or None. Its stack had other runs too.
         gpu_mb: most MiB allocated on the GPU, likewise, or None.
         stack_width: most runs that shared such a process, or None where that is not recorded.
     """
 
-    t_env: float | None
-    t_update: float | None
+    price: Price | None
     process_mb: float | None
     gpu_mb: float | None
     stack_width: int | None
@@ -107,10 +105,7 @@ def cost_of(arm: Arm, clock: Clock | None) -> Cost:
     """Returns what an arm's batch size costs; whatever was not measured is None."""
     told = [_memory(run.folder) for run in arm.counted]
     process, gpu, width = (max((one[i] for one in told if one[i] is not None), default=None) for i in range(3))
-    price = price_of(arm, clock)
-    if price is None:
-        return Cost(None, None, process, gpu, width)
-    return Cost(price.t_env, price.t_update, process, gpu, width)
+    return Cost(price_of(arm, clock), process, gpu, width)
 
 
 def price_of(arm: Arm, clock: Clock | None) -> Price | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.arms import design_words
-from rlbatch.analysis.efficiency import AXES
+from rlbatch.analysis.efficiency import AXES, Cost
 from rlbatch.analysis.intervals import Interval
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.table import Table, shown
+from rlbatch.analysis.table import Cell, Table, shown
 
 
 def effort_table(part: Part, axis: str) -> Table:
@@ -58,19 +60,39 @@ def power_law_tables(part: Part) -> list[Table]:
             note = f"power law: not identifiable, {law.reason}"
         else:
             note = f"best batch ~ replay ratio to the power {shown(Interval(law.exponent, law.low, law.high))}"
-        title = f"{part.scored.task.env_id}{design_words(fixed)}: best batch size by replay ratio"
+        title = f"{part.scored.task.name}{design_words(fixed)}: best batch size by replay ratio"
         tables.append(Table(title, ("updates per env step", "best batch", ""), tuple(rows), (note,)))
     return tables
 
 
 def cost_table(part: Part) -> Table:
-    """Returns what each batch size costs: seconds of a run alone, and the memory of what trained it."""
-    rows = []
-    for (batch, rate), arm in part.cells.items():
-        cost = efficiency.cost_of(arm.arm, part.scored.clock)
-        rows.append((batch, rate, cost.t_env, cost.t_update, cost.process_mb, cost.gpu_mb, cost.stack_width))
-    headings = ("batch", "learning rate", "s per env step", "s per update", "process MiB", "GPU MiB", "stack width")
-    notes = ["memory is that of the whole process, which trained as many runs as the stack is wide"]
+    """Returns what each batch size costs: microseconds of a run alone, and the memory of what trained it."""
+    rows: list[tuple[Cell, ...]] = []
+    for size in part.slice.batch_sizes:
+        costs = [
+            efficiency.cost_of(arm.arm, part.scored.clock) for (batch, _), arm in part.cells.items() if batch == size
+        ]
+        if costs:
+            memory = (_most(cost.process_mb for cost in costs), _most(cost.gpu_mb for cost in costs))
+            rows.append((size, *_microseconds(costs[0]), *memory, _most(cost.stack_width for cost in costs)))
+    headings = ("batch", "us per env step", "us per update", "measured", "process MiB", "GPU MiB", "stack width")
+    notes = ["memory is that of the whole process, which trained as many runs as the stack is wide: the most of any"]
     if part.scored.clock is not None:
-        notes.insert(0, f"seconds are those of a run alone on one thread: {part.scored.clock.machine}")
+        notes.insert(0, f"microseconds are those of a run alone on one thread: {part.scored.clock.machine}")
+        notes.insert(
+            1, "an update of more transitions takes no less: isotonic over what was measured, which is beside it"
+        )
     return Table(f"{part.name}: cost", headings, tuple(rows), tuple(notes))
+
+
+def _microseconds(cost: Cost) -> tuple[Cell, Cell, Cell]:
+    """Returns an env step, an update, and the least and most that was measured of it."""
+    if cost.price is None:
+        return None, None, None
+    low, high = cost.price.t_update_range
+    t_env, t_update = (f"{1e6 * seconds:.3g}" for seconds in (cost.price.t_env, cost.price.t_update))
+    return float(t_env), float(t_update), f"{1e6 * low:,.0f} to {1e6 * high:,.0f}"
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)

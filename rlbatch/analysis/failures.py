@@ -20,44 +20,41 @@ from rlbatch.analysis import stability
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.intervals import Interval, wilson
 from rlbatch.analysis.stability import Bools
-from rlbatch.analysis.ways import Way
+from rlbatch.analysis.ways import Cells, Way, same_runs
 
 
 class Failures(NamedTuple):
     """The failed seeds of one batch size.
 
     Attributes:
-        failed: seeds that diverged or collapsed.
+        failed: seeds that diverged or collapsed; of a seed with several runs the share of them.
         seeds: all of them; over environments, runs.
         share: one over the other, with Wilson's interval.
     """
 
-    failed: int
+    failed: float
     seeds: int
     share: Interval
 
 
-def failures_of(way: Way, cells: Mapping[tuple[int, float], ScoredArm]) -> dict[int, Failures]:
+def failures_of(way: Way, cells: Cells) -> dict[int, Failures]:
     """Returns batch size -> the failures among the runs that a way compares.
 
-    Where each batch size has its own best rate these are the runs at the rates that were chosen; a seed whose scores
-    are averaged over rates failed if any of its runs did.
+    Where each batch size has its own best rate these are the runs at the rates that were chosen. Of a seed that has
+    several runs, each counts as much as it does in the seed's score.
 
     Args:
         way: from `ways_of`.
-        cells: (batch size, learning rate before the rule) -> arm, of its slice.
+        cells: the arms of its slice.
     """
-    flags = {cell: _by_seed(arm) for cell, arm in cells.items()}
+    if not way.averaged:
+        shares = same_runs(way, cells, lambda arm: failed_runs(arm).astype(np.float64))
+        return {batch: _counted(float(np.nansum(share)), len(way.samples[batch])) for batch, share in shares.items()}
     found = {}
     for batch in way.samples:
-        if way.tuned:
-            failed = [flags[batch, rate][seed] for rate, seed in way.tuned[batch].runs]
-        elif batch in way.arms:
-            failed = failed_runs(way.arms[batch]).tolist()
-        else:
-            several = [one for (size, _), one in flags.items() if size == batch]
-            complete = set.intersection(*(set(one) for one in several))
-            failed = [any(one[seed] for one in several) for seed in complete]
+        several = [_by_seed(arm) for (size, _), arm in cells.items() if size == batch]
+        complete = set.intersection(*(set(one) for one in several))
+        failed = [sum(one[seed] for one in several) / len(several) for seed in complete]
         found[batch] = _counted(sum(failed), len(failed))
     return found
 
@@ -82,5 +79,5 @@ def _by_seed(arm: ScoredArm) -> dict[int, bool]:
     return dict(zip(arm.curves.seeds.tolist(), failed_runs(arm).tolist(), strict=True))
 
 
-def _counted(failed: int, seeds: int) -> Failures:
+def _counted(failed: float, seeds: int) -> Failures:
     return Failures(failed, seeds, wilson(failed, seeds))

@@ -55,6 +55,7 @@ class Picture:
         about: what a reader has to know.
         log_y: whether the vertical axis is logarithmic.
         choice: what a reader chooses to see it, one word for each control of its figure.
+        colour_title: what the colours of a heat map are.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Picture:
     about: str = ""
     log_y: bool = False
     choice: tuple[str, ...] = ()
+    colour_title: str = ""
 
     @property
     def table(self) -> Table:
@@ -77,8 +79,11 @@ class Picture:
             counts = [len(values) for values in one.seeds] if seeds else [0] * len(one.x)
             for count, *numbers in zip(counts, one.x, one.y, one.low, one.high, strict=True):
                 x, *heights = numbers
-                rows.append((one.name, float(x), *map(_known, heights), *([count] if seeds else [])))
-        headings = ("series", self.x_title, self.y_title, "low", "high", *(["seeds"] if seeds else []))
+                rows.append((one.name, _whole(float(x)), *map(_known, heights), *([count] if seeds else [])))
+        names = ("series", self.x_title, self.y_title)
+        if self.kind == "heat":
+            names = (self.y_title, self.x_title, self.colour_title)
+        headings = (*names, "low", "high", *(["seeds"] if seeds else []))
         return Table(self.title, headings, tuple(rows))
 
     @property
@@ -152,6 +157,11 @@ def slug(*words: str) -> str:
     """Returns a name for a file or a place on a page, in small letters."""
     joined = "-".join(words).lower()
     return "-".join(filter(None, "".join(c if c.isalnum() and c.isascii() else "-" for c in joined).split("-")))
+
+
+def _whole(value: float) -> float | int:
+    """Returns a batch size or an env step as one writes it."""
+    return int(value) if value.is_integer() else value
 
 
 def _known(value: float) -> float | None:

@@ -79,9 +79,12 @@ class Front(NamedTuple):
         """The critical batch size, or why it cannot be told."""
         if self.fit is None:
             return f"critical batch size: not identifiable, {self.reason}"
-        low, high = f"{self.fit.low:.0f}" if self.fit.low > 0 else "?", self.fit.high
-        ends = f"[{low}, {f'{high:.0f}' if np.isfinite(high) else '?'}]"
-        return f"critical batch size: {self.fit.critical:.0f} {ends}; beyond it a larger batch saves few updates"
+        low, high = self.fit.low, self.fit.high
+        ends = f"[{low:.0f}, {high:.0f}]"
+        if not low > 0 or not np.isfinite(high):
+            ends = f"(at least {low:.0f})" if low > 0 else f"(at most {high:.0f})"
+        told = f"critical batch size: {self.fit.critical:.0f} {ends}"
+        return f"{told}; there a run takes twice the updates of a very large batch"
 
 
 def front_of(cells: Cells, *, evaluations: int, rule: bool, lacking: Collection[int] = ()) -> Front:

@@ -27,7 +27,8 @@ class _Cell(NamedTuple):
 def heat_maps(scored: ScoredTask, metric: str, reference: Mapping[str, Any]) -> list[Figure]:
     """Returns the mean score at each batch size and each value of a second axis, which the reader chooses.
 
-    All other axes have the reference arm's values: the declared ones, else the preset's, else the middle ones.
+    All other axes have one value each: as near as there are arms to the reference's, which are the declared ones, else
+    the preset's, else the middle ones.
 
     Args:
         scored: the environment.
@@ -43,7 +44,7 @@ def heat_maps(scored: ScoredTask, metric: str, reference: Mapping[str, Any]) -> 
     names = [axis for axis in scored.task.axes if axis != "batch_size"]
     found = [_heat_map(scored, cells, axis, metric, reference) for axis in names]
     pictures = tuple(picture for picture in found if picture is not None)
-    return [Figure(slug(scored.task.env_id, "heat"), pictures, ("second axis",))] if pictures else []
+    return [Figure(slug(scored.task.name, "heat"), pictures, ("second axis",))] if pictures else []
 
 
 def environments(many: Sequence[Together], design: str) -> Figure:
@@ -72,8 +73,9 @@ def environments(many: Sequence[Together], design: str) -> Figure:
                 y_title="environment",
                 log_x=False,
                 series=tuple(map(_row, rows)),
-                about="The colour is the mean over seeds; 0 is low and 1 is the reference score.",
+                about="The colour is the mean over seeds; 0 and 1 are the ends of each environment's scale.",
                 choice=(both.kind,),
+                colour_title="mean score",
             )
         )
     return Figure(slug("together", design, "environments"), tuple(pictures), ("learning rates",))
@@ -95,14 +97,13 @@ def _heat_map(
             if _key(one.settings[axis]) == value
         }
         rows.append(_row(by_batch(_words(json.loads(value)), samples)))
-    unit = "0: low, 1: reference" if scored.scale.range is not None else "return"
     others = ", ".join(f"{name} {_words(value)}" for name, value in held.items())
-    about = f"The colour is the mean {metric} over seeds ({unit})."
-    about += f" Held at the reference arm's values: {others}." if others else ""
+    about = f"The colour is the mean {metric} over seeds ({scored.scale.words})."
+    about += f" Held at: {others}." if others else ""
     about += " A cell without runs is empty. A best cell at an edge may not be the best there is."
     return Picture(
-        slug(scored.task.env_id, "heat", axis),
-        f"{scored.task.env_id}: {METRICS[metric].about}, by batch size and {axis}",
+        slug(scored.task.name, "heat", axis),
+        f"{scored.task.name}: {METRICS[metric].about}, by batch size and {axis}",
         kind="heat",
         x_title="batch size",
         y_title=axis,
@@ -110,6 +111,7 @@ def _heat_map(
         series=tuple(rows),
         about=about,
         choice=(axis,),
+        colour_title=f"mean {metric}",
     )
 
 

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from rlbatch import __version__
-from rlbatch.analysis import across, redraws
+from rlbatch.analysis import across, halves, redraws
 from rlbatch.analysis.answer import Answer
-from rlbatch.analysis.arms import Arm
+from rlbatch.analysis.arms import Arm, Slice
+from rlbatch.analysis.collect import Run
 from rlbatch.analysis.intervals import CONFIDENCE
 from rlbatch.analysis.metrics import METRICS
+
+_PACKAGES = ("rlbatch", "torch", "stable_baselines3", "gymnasium", "numpy")
+"""Whose versions a reader has to know."""
 
 
 def methods(found: Answer) -> str:
     """Returns the paragraph."""
     arms = list({arm.path: arm for part in found.parts for arm in part.slice.cells.values()}.values())
-    configs = [arm.config for arm in arms if arm.config is not None]
-    if not configs:
-        return "No run was begun."
-    first = configs[0]
-    envs = ", ".join(dict.fromkeys(part.scored.task.name for part in found.parts))
-    algos = " and ".join(sorted({config.algo.upper() for config in configs}))
-    networks = " and ".join(sorted({str(list(config.net_arch)) for config in configs}))
+    if not arms:
+        return "No run has ended."
     said = [
-        f"{algos} with networks {networks} was trained with rlbatch {__version__} (engine {first.engine}, with the "
-        f"semantics of Stable-Baselines3) in {envs} at batch sizes {_several(c.batch_size for c in configs)}, "
-        f"{_span([len(arm.counted) for arm in arms])} seeds per arm, {_span([c.total_timesteps for c in configs])} env "
-        f"steps each. The greedy policy was evaluated {first.n_evaluations + 1} times with {first.n_eval_episodes} "
-        f"episodes on fixed seeds. Arms were compared by {METRICS[found.metric].about}.",
+        *_trained(found, arms),
         *_scales(found),
         *_runs(found, arms),
-        _ways(found),
-        "Intervals of means are Welch's; comparisons with the reference are corrected by Holm's method; verdicts on "
-        f"the best arms use simultaneous {CONFIDENCE:.0%} bounds (Hsu's comparison with the best; equivalence margin "
-        f"{found.delta:.0%} of the range). Intervals of interquartile means are bootstrap-t ({across.RESAMPLES:,} "
-        "resamples).",
+        f"Arms were compared by {METRICS[found.metric].about}. {_ways(found)}",
+        "Intervals of means are Student's and those of differences Welch's; comparisons with the reference are "
+        f"corrected by Holm's method (1979). Verdicts on the best arms use bounds of {CONFIDENCE:.0%} each that hold "
+        "for all arms, the lower ones after Hsu (1984) and the upper ones after Tukey, both with Welch's errors, and "
+        f"an equivalence margin of {found.delta:.0%} of the range. Intervals of interquartile means are bootstrap-t "
+        f"({across.RESAMPLES:,} resamples).",
         *_chosen(found),
     ]
     if found.together:
@@ -44,14 +40,65 @@ def methods(found: Answer) -> str:
     return " ".join(said)
 
 
-def _scales(found: Answer) -> list[str]:
-    own = [part.scored.task.name for part in found.parts if part.scaled and not part.scored.scale.listed]
-    if not own:
-        return []
+def made_with(runs: Iterable[Run]) -> str:
+    """Returns with which versions and on which devices runs were trained, as far as they say."""
+    many = list(runs)
+    versions = [run.made.get("versions") for run in many]
+    told = []
+    for package in _PACKAGES:
+        known = {str(one[package]) for one in versions if isinstance(one, dict) and one.get(package)}
+        told += [f"{package.replace('_', '-')} {' and '.join(sorted(known))}"] if known else []
+    devices = sorted({str(run.made["device"]) for run in many if run.made.get("device")})
+    return ", ".join(told) + (f"; on {' and '.join(devices)}" if devices else "")
+
+
+def commits_of(runs: Iterable[Run]) -> list[str]:
+    """Returns the git commits of the working directories in which runs were trained."""
+    return sorted({str(run.made["git_commit"]) for run in runs if run.made.get("git_commit")})
+
+
+def _trained(found: Answer, arms: Sequence[Arm]) -> list[str]:
+    """Returns what was trained, how, and how it was evaluated."""
+    configs = [arm.config for arm in arms if arm.config is not None]
+    slices = [part.slice for part in found.parts]
+    algos = " and ".join(sorted({config.algo.upper() for config in configs}))
+    networks = " and ".join(sorted({str(list(config.net_arch)) for config in configs}))
+    engines = " and ".join(sorted({config.engine for config in configs}))
+    envs = ", ".join(dict.fromkeys(part.scored.task.name for part in found.parts))
+    rates = ", ".join(f"{rate:g}" for rate in sorted({rate for one in slices for rate in one.learning_rates}))
+    rules = _labels(slices, "lr_rule")
     return [
-        f"In {', '.join(dict.fromkeys(own))} scores range from random play to the best three evaluations in a row of "
-        "any run of the experiment."
+        f"{algos} with networks {networks} and {_several(c.n_steps for c in configs)}-step returns was trained with "
+        f"{made_with(run for arm in arms for run in arm.runs)} (engine {engines}, with the semantics of "
+        f"Stable-Baselines3) in {envs} at batch sizes {_several(c.batch_size for c in configs)} and learning rates "
+        f"{rates}{'' if rules == 'none' else f' before the rule {rules}'}, with equal "
+        f"{_labels(slices, 'match')}, {_span([len(arm.counted) for arm in arms])} seeds per arm, "
+        f"{_span([c.total_timesteps for c in configs])} env steps each.",
+        f"The greedy policy was evaluated {_span([c.n_evaluations + 1 for c in configs])} times with "
+        f"{_span([c.n_eval_episodes for c in configs])} episodes on fixed seeds.",
     ]
+
+
+def _labels(slices: Sequence[Slice], name: str) -> str:
+    """Returns the designs or rules of what is compared."""
+    fixed = {str(one.fixed[name]) for one in slices if name in one.fixed}
+    every = fixed or {str(labels[name]) for one in slices for arm in one.cells.values() for labels in arm.labels}
+    return " or ".join(sorted(every))
+
+
+def _scales(found: Answer) -> list[str]:
+    said = []
+    listed = [part.scored for part in found.parts if part.scaled and part.scored.scale.listed]
+    if listed:
+        ends = dict.fromkeys(f"{one.task.name} {one.scale.low:g} and {one.scale.high:g}" for one in listed)
+        said.append(f"Scores are 0 at a listed low and 1 at a listed reference return: {'; '.join(ends)}.")
+    own = [part.scored.task.name for part in found.parts if part.scaled and not part.scored.scale.listed]
+    if own:
+        said.append(
+            f"In {', '.join(dict.fromkeys(own))} scores range from random play to the best three evaluations in a row "
+            "of any run of the experiment."
+        )
+    return said
 
 
 def _runs(found: Answer, arms: Sequence[Arm]) -> list[str]:
@@ -76,8 +123,9 @@ def _chosen(found: Answer) -> list[str]:
     if not any(way.tuned for part in found.parts for way in part.ways):
         return []
     return [
-        "Where each batch size has its own best learning rate, a standard error is the standard deviation over "
-        f"{redraws.RESAMPLES:,} resamples of choice and scores, and intervals of interquartile means are Student's."
+        f"Where each batch size has its own best learning rate, the seeds were parted into halves in up to "
+        f"{halves.SPLITS} ways; standard errors are from {redraws.RESAMPLES:,} resamples of choice and scores, and "
+        "intervals of interquartile means are Student's."
     ]
 
 
@@ -85,6 +133,6 @@ def _several(values: Iterable[int]) -> str:
     return ", ".join(str(value) for value in sorted(set(values)))
 
 
-def _span(values: Sequence[int]) -> str:
+def _span(values: Sequence[Any]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -19,7 +19,7 @@ from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import Clock
 from rlbatch.analysis.intervals import Estimate, Floats, combine
 from rlbatch.analysis.steadiness import steadiness_samples
-from rlbatch.analysis.ways import same_means, same_runs
+from rlbatch.analysis.ways import Number, metric_of, same_means, same_runs, values_of
 
 _ALIKE = 1.01
 """Of what is known, the largest multiple of the least that counts as equal: schedules round."""
@@ -54,7 +54,7 @@ def picks_of(parts: Sequence[Part], sizes: Sequence[int]) -> dict[str, Pick]:
         return {}
     found = {"cheapest": _cheapest(parts, sizes)}
     if all(steadiness_samples(part, "drawdown_max", sizes) for part in parts):
-        falls = [same_means(part.ways[0], part.cells, "drawdown_max", sizes) for part in parts]
+        falls = [same_means(part.ways[0], part.cells, metric_of("drawdown_max"), sizes) for part in parts]
         found["steadiest"] = _lowest(falls, sizes, "of the range is its deepest fall of the return")
     quickest = _quickest(parts, sizes)
     return found if quickest is None else found | {"fewest env steps": quickest}
@@ -89,17 +89,26 @@ def _quickest(parts: Sequence[Part], sizes: Sequence[int]) -> Pick | None:
         if part.mark is None:
             return None
         way, metric = part.ways[0], f"steps_to_{part.mark}"
-        steps = same_runs(way, part.cells, metric)
-        if max(np.isfinite(steps[size]).mean() for size in sizes) < _REACHED:
+        reached = same_runs(way, part.cells, _reaches(metric))
+        if max(float(reached[size].mean()) for size in sizes) < _REACHED:
             return None
         budget = max(float(way.arms[size].curves.timesteps[-1]) for size in sizes)
-        means = same_means(way, part.cells, metric, sizes, -budget)
+        means = same_means(way, part.cells, metric_of(metric, -budget), sizes)
         unit = budget if len(parts) > 1 else 1.0
         found.append({size: combine([mean], [1 / unit]) for size, mean in means.items()})
     (first, *others) = parts
     if others:
-        return _lowest(found, sizes, "of the budget to the mark, at most all of it")
-    return _lowest(found, sizes, f"env steps to {first.scored.marks[str(first.mark)]:g}, at most the budget")
+        return _lowest(found, sizes, "of the budget to the mark; a run that never gets there has all of it")
+    return _lowest(
+        found,
+        sizes,
+        f"env steps to {first.scored.marks[str(first.mark)]:g}; a run that never gets there has its budget",
+    )
+
+
+def _reaches(metric: str) -> Number:
+    """Returns what gives 1 for each run that reaches a mark, and 0 for the others."""
+    return lambda arm: np.isfinite(values_of(arm, metric)).astype(np.float64)
 
 
 def _known(values: Mapping[int, Floats], by: str) -> Pick:

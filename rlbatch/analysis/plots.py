@@ -92,9 +92,10 @@ def _channels(colour: str) -> list[int]:
 
 
 def _draw(picture: Picture, axes: Axes) -> None:
-    axes.set_title(picture.title, loc="left", fontsize=10, wrap=True)
+    # names of environments and their arguments are text, not formulas
+    axes.set_title(picture.title, loc="left", fontsize=10, wrap=True, parse_math=False)
     axes.set_xlabel(picture.x_title)
-    axes.set_ylabel(picture.y_title)
+    axes.set_ylabel(picture.y_title, parse_math=False)
     if picture.kind == "heat":
         _heat(picture, axes)
         return
@@ -137,9 +138,9 @@ def _heat(picture: Picture, axes: Axes) -> None:
             row[columns.index(x)] = y
     image = axes.imshow(cells, origin="lower", aspect="auto", cmap="viridis")
     axes.set_xticks(range(len(columns)), [f"{x:g}" for x in columns])
-    axes.set_yticks(range(len(picture.series)), [one.name for one in picture.series])
+    axes.set_yticks(range(len(picture.series)), [one.name for one in picture.series], parse_math=False)
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):
             text = "white" if float(np.asarray(image.norm(value))) < _DARK else "black"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=text, fontsize=8)
-    axes.figure.colorbar(image, ax=axes, label=picture.y_title if len(picture.series) == 1 else "mean score")
+    axes.figure.colorbar(image, ax=axes, label=picture.colour_title)

@@ -3,10 +3,10 @@
     at_best_rate   each batch size at its own best rate: as if everybody tuned
     averaged       over all rates, with the width of the band of good rates: how much tuning it takes
 
-The highest of several means is too high by what luck adds to it, and the more so the more rates there are. So the best
-rate is chosen on one half of the seeds and scored on the other, both ways: every score that counts comes from a seed
-that had no part in choosing its rate. The halves are the same for all arms, since runs of one seed share their random
-numbers. What is estimated is the score at a rate that was tuned with half of the seeds.
+The highest of several means is too high by what luck adds to it, and the more so the more rates there are. So rates
+are chosen on one half of the seeds and scored on the other, over many such halves: every score that counts comes from a
+seed that had no part in choosing its rate; see `halves.py`. What is estimated is the score at a rate that was tuned
+with half of the seeds.
 
 Each function returns scores per batch size, for `intervals.mean_of` and what builds on it; but those at a rate that was
 chosen are not independent, and their mean comes with an error of its own: see `redraws.py`.
@@ -15,11 +15,12 @@ chosen are not independent, and their mean comes with an error of its own: see `
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from rlbatch.analysis.halves import choices
 from rlbatch.analysis.intervals import SEED, Estimate, Floats, sample_of
 from rlbatch.analysis.redraws import Redrawn, redraw
 
@@ -28,30 +29,46 @@ Scores = Mapping[float, Mapping[int, float]]
 Grid = Mapping[int, Scores]
 """Batch size -> its scores."""
 
-_Half = dict[float, dict[int, float]]
-"""Learning rate -> seed -> score, of one half of the seeds."""
-
 
 class Tuned(NamedTuple):
     """The scores of one batch size at its own best rate.
 
     Attributes:
-        scores: (n,) each seed's at the rate that the other half of the seeds chose, in the order of the seeds.
-        runs: (rate, seed) of each of these scores.
-        chosen: the rates that the first and the second half chose.
+        seeds: (n,) those with a run at some rate, ascending.
+        rates: (R,) those tried, ascending.
+        scores: (m,) each seed's mean over the splits, at the rates that the halves without it chose; a seed that has no
+            run there has none.
+        chosen: rate -> share of the scores that were taken at it.
         best: the rate with the highest mean over all seeds.
-        at_edge: one of these rates is the lowest or the highest tried, so a better one may lie beyond.
-        redrawn: resamples of choice and scores.
+        at_edge: that is the lowest or the highest tried, so a better one may lie beyond.
+        redrawn: choices and their resamples.
         mean: of the scores, with the error of choice and scores together; infinite under four seeds.
     """
 
+    seeds: tuple[int, ...]
+    rates: tuple[float, ...]
     scores: Floats
-    runs: tuple[tuple[float, int], ...]
-    chosen: tuple[float, float]
+    chosen: Mapping[float, float]
     best: float
     at_edge: bool
     redrawn: Redrawn
     mean: Estimate
+
+    def weigh(self, scores: Scores) -> Floats:
+        """Returns (n,) another metric of the very runs that the scores are taken from, each as often as it counts.
+
+        Args:
+            scores: of the metric; what is missing or NaN is left out, and NaN is what no run of a seed tells.
+        """
+        return self.redrawn.made.weigh(_matrix(scores, self.seeds, self.rates))
+
+    def mean_of(self, scores: Scores) -> Estimate:
+        """Returns the mean of `weigh`, with the error of choice and scores together."""
+        return self.redrawn.mean(_matrix(scores, self.seeds, self.rates))
+
+    def resampled(self, scores: Scores) -> Floats:
+        """Returns (B', n) what the resamples of choice and scores have in a metric."""
+        return self.redrawn.scores(_matrix(scores, self.seeds, self.rates))
 
 
 class Averaged(NamedTuple):
@@ -86,9 +103,9 @@ def at_best_rate(grid: Grid) -> dict[int, Tuned]:
     """Returns the scores of every batch size at the rates that suit it, chosen and scored on different seeds.
 
     Raises:
-        ValueError: some arm has no seed in one of the halves.
+        ValueError: of some batch size no two halves have a score at every rate.
     """
-    return {batch: _tuned(batch, grid[batch], halves) for batch, halves in _halves(grid).items()}
+    return {batch: _tuned(batch, scores) for batch, scores in grid.items()}
 
 
 def averaged(grid: Grid) -> dict[int, Averaged]:
@@ -132,46 +149,36 @@ def good_band(scores: Scores, delta: float) -> GoodRates:
     return GoodRates(rates[low], rates[high], math.log10(rates[high] / rates[low]), edge)
 
 
-def _halves(grid: Grid) -> dict[int, tuple[_Half, _Half]]:
-    """Returns batch size -> its scores, parted by the seeds of all batch sizes: every other one."""
-    seeds = sorted({seed for scores in grid.values() for arm in scores.values() for seed in arm})
-    first, second = set(seeds[0::2]), set(seeds[1::2])
-    return {batch: (_part(scores, first), _part(scores, second)) for batch, scores in grid.items()}
-
-
-def _part(scores: Scores, seeds: set[int]) -> _Half:
-    return {rate: {seed: arm[seed] for seed in sorted(arm) if seed in seeds} for rate, arm in sorted(scores.items())}
-
-
-def _tuned(batch: int, scores: Scores, halves: tuple[_Half, _Half]) -> Tuned:
-    first, second = (_best(half, batch) for half in halves)
-    rate_of = {**dict.fromkeys(halves[1][first], first), **dict.fromkeys(halves[0][second], second)}
-    runs = tuple((rate_of[seed], seed) for seed in sorted(rate_of))
-    crossed = sample_of([scores[rate][seed] for rate, seed in runs])
-    best = _best(scores, batch)
-    at_edge = not {min(scores), max(scores)}.isdisjoint({first, second, best})
-    redrawn = _redrawn(batch, scores, halves, (len(halves[0][second]), len(halves[1][first])))
-    values = {(rate, seed): score for rate, arm in scores.items() for seed, score in arm.items()}
-    return Tuned(crossed, runs, (first, second), best, at_edge, redrawn, redrawn.mean(crossed, values))
-
-
-def _redrawn(batch: int, scores: Scores, halves: tuple[_Half, _Half], counts: tuple[int, int]) -> Redrawn:
-    """Returns the resamples of a batch size; `counts` are the scores that each half gives."""
-    runs = [(rate, seed) for rate, arm in sorted(scores.items()) for seed in sorted(arm)]
-    place = {run: i for i, run in enumerate(runs)}
-    first, second = ([[place[rate, seed] for seed in arm] for rate, arm in half.items()] for half in halves)
+def _tuned(batch: int, scores: Scores) -> Tuned:
+    rates, seeds = tuple(sorted(scores)), tuple(sorted({seed for arm in scores.values() for seed in arm}))
+    means = [float(_values(scores[rate], batch, rate).mean()) for rate in rates]
+    values = _matrix(scores, seeds, rates)
+    try:
+        made = choices(values)
+    except ValueError as error:
+        raise ValueError(f"batch {batch}: {error}") from None
     # an own stream for each batch size: what is drawn for one does not depend on which others there are
-    rng = np.random.default_rng([SEED, batch])
-    return redraw(runs, sample_of([scores[rate][seed] for rate, seed in runs]), (first, second), counts, rng)
+    redrawn = redraw(values, made, np.random.default_rng([SEED, batch]))
+    told, best = made.weigh(values), int(np.argmax(means))
+    return Tuned(
+        seeds=seeds,
+        rates=rates,
+        scores=told[np.isfinite(told)],
+        chosen=dict(zip(rates, made.weights.mean(axis=0).tolist(), strict=True)),
+        best=rates[best],
+        at_edge=best in (0, len(rates) - 1),
+        redrawn=redrawn,
+        mean=redrawn.mean(values),
+    )
 
 
-def _best(scores: Scores, batch: int) -> float:
-    """Returns the rate with the highest mean, the lowest of several."""
-    return max(sorted(scores), key=lambda rate: float(_values(scores[rate], batch, rate).mean()))
+def _matrix(scores: Scores, seeds: Sequence[int], rates: Sequence[float]) -> Floats:
+    """Returns (n, R) scores by seed and rate, NaN where there is none."""
+    return np.array([[scores[rate].get(seed, math.nan) for rate in rates] for seed in seeds])
 
 
 def _values(arm: Mapping[int, float], batch: int | None, rate: float) -> Floats:
     where = f"rate {rate:g}" if batch is None else f"batch {batch}, rate {rate:g}"
     if not arm:
-        raise ValueError(f"{where}: no seed has a score, in one half of the seeds at least")
+        raise ValueError(f"{where}: no seed has a score")
     return sample_of([arm[seed] for seed in sorted(arm)], where)

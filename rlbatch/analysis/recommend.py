@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
 from rlbatch.analysis.answer import HARDLY, Answer, Part, Together
 from rlbatch.analysis.arms import design_words
+from rlbatch.analysis.contrasts import Contrast, contrasts_of
 from rlbatch.analysis.intervals import MIN_SEEDS, SEED, Interval
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.picks import Pick, picks_of
@@ -53,8 +54,8 @@ def recommend(found: Answer) -> tuple[Recommendation, ...]:
 
 
 def overall(found: Answer) -> tuple[str, ...]:
-    """Returns what holds over several environments together, in sentences; none where there is only one."""
-    said: list[str] = []
+    """Returns what holds over several designs, and over several environments, in sentences; none for a single one."""
+    said = [_contrast_words(one) for one in contrasts_of(found.parts) if one.kind == one.part.ways[0].kind]
     designs = []
     for both in found.together:
         if both.fixed not in designs:  # the first way is the one that conclusions rest on
@@ -72,7 +73,7 @@ def _together(both: Together, parts: Sequence[Part], delta: float) -> list[str]:
     said = [f"{where}: {whether} as good as the best, within {delta:.0%} of the range."]
     members = [part for part in parts if part.scored.task.name in both.names]
     if len(alike) > 1 and all(part.ways[0].kind == both.kind for part in members):
-        said += [_pick_words(what, pick) for what, pick in picks_of(members, alike).items()]
+        said += _pick_lines(picks_of(members, alike), alike)
     if both.slopes is not None:
         slope = _signed(both.slopes.alike.interval())
         said.append(f"Per doubling of the batch the score changes by {slope} of the range, in environments like these.")
@@ -98,8 +99,8 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
     sentences = [
         *_verdict(part, way, standings, found),
         *_trend(part, verdicts),
-        *_rates(part, way),
-        *(_pick_words(what, pick) for what, pick in picks.items() if len(standings["equivalent"]) > 1),
+        *_pick_lines(picks, standings["equivalent"]),
+        *_rates(way),
         *_against(verdicts, advantage, part.scaled),
         *_critical(part),
         *_sure(part, way, standings, found),
@@ -150,25 +151,38 @@ def _trend(part: Part, verdicts: Verdicts) -> list[str]:
     return said
 
 
-def _rates(part: Part, way: Way) -> list[str]:
+def _rates(way: Way) -> list[str]:
     """Returns at which learning rate each batch size is best, where several were tried."""
-    told = []
-    for batch, tuned in way.tuned.items():
-        tried = [rate for size, rate in part.cells if size == batch]
-        edge = ", the edge of what was tried" if tuned.best in (min(tried), max(tried)) else ""
-        told.append(f"{tuned.best:g} at batch {batch}{edge}")
+    told = [
+        f"{tuned.best:g} at batch {batch}{' (edge)' if tuned.at_edge else ''}" for batch, tuned in way.tuned.items()
+    ]
     return [f"Best learning rates on all seeds: {'; '.join(told)}."] if told else []
 
 
-def _pick_words(what: str, pick: Pick) -> str:
-    alike = f"; {_batches(pick.alike)} not told apart from it" if pick.alike else ""
-    return f"Of these, {what}: batch {pick.batch_size} ({shown(round(pick.value, 6))} {pick.by}{alike})."
+def _pick_lines(picks: Mapping[str, Pick], sizes: Sequence[int]) -> list[str]:
+    """Returns which of the batch sizes is the cheapest, the steadiest, the quickest; nothing of a single one."""
+    said = []
+    for what, pick in picks.items() if len(sizes) > 1 else ():
+        alike = f"; {_batches(pick.alike)} not told apart from it" if pick.alike else ""
+        said.append(
+            f"Of {_batches(sizes)}, {what}: batch {pick.batch_size} ({shown(round(pick.value, 6))} {pick.by}{alike})."
+        )
+    return said
 
 
 def _critical(part: Part) -> list[str]:
     """Returns the critical batch size in a sentence, where it can be told."""
     front = part.front
     return [] if front is None or front.fit is None else [front.words.capitalize() + "."]
+
+
+def _contrast_words(one: Contrast) -> str:
+    unit = "of the range" if one.part.scaled else "of return"
+    also = f", with which {', '.join(one.also)} varies" if one.also else ""
+    return (
+        f"{one.where}, {one.kind}: per doubling of the batch the score changes by {_signed(one.difference.interval())} "
+        f"{unit} more with {one.axis} {one.value} than with {one.axis} {one.base_value}{also}."
+    )
 
 
 def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> list[str]:
@@ -186,7 +200,7 @@ def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> li
 def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found: Answer) -> list[str]:
     counts = sorted({len(scores) for scores in way.samples.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (Hsu's comparison with the best, Welch's errors)."]
+    said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (below after Hsu, above after Tukey)."]
     if counts[0] < MIN_SEEDS:
         said.append(f"Under {MIN_SEEDS} seeds nothing is called better: a variance of so few numbers is hardly known.")
     if part.scaled and len(way.samples) > 1 and counts[0] > 1:
@@ -240,12 +254,12 @@ def _design(part: Part, way: Way, axis: str) -> str:
     return " or ".join(sorted(shared)) if shared else "of each batch size's own"
 
 
-def _batches(sizes: tuple[int, ...] | list[int]) -> str:
+def _batches(sizes: Sequence[int]) -> str:
     named = [str(size) for size in sorted(sizes)]
     return "batch " + (named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}")
 
 
-def _are(sizes: tuple[int, ...] | list[int]) -> str:
+def _are(sizes: Sequence[int]) -> str:
     return "is" if len(sizes) == 1 else "are"
 
 

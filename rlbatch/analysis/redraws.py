@@ -1,106 +1,110 @@
 """How sure is a score at a rate that was chosen? The choice is made again and again, on seeds drawn anew.
 
-`rates.py` chooses a rate on each half of the seeds and scores it on the other. Its n scores are not n independent ones:
-where both halves choose the same rate both score high, where they differ both score low, and which of these it is
-belongs to what chance does. So seeds are drawn with replacement within each half, the rates are chosen again, and
-scored again on the other half. The standard deviation of these means over the resamples, times √(n / (n − 2)), is the
-standard error: within its half each of the n scores varies around that half's mean, which takes one degree of freedom
-per half (for a rate that nobody chose, the result is Student's error but for those two).
+`halves.py` chooses rates on halves of the seeds and scores them on the others. Its n scores are not n independent ones:
+where most halves choose a good rate all of them are high, and whether they do is a matter of chance. So seeds are drawn
+with replacement, and all of it is done again with them; a seed that is drawn twice is twice in the same half, so that
+still none has a part in choosing its rate. The variance of the mean over the resamples, times n / (n − 2), is one part
+of its squared error. That alone is too small where rates are nearly as good as each other, since all resamples have
+what these seeds say of the rates. The other part is half of the variance of the mean between the splits. Where there
+is nothing to choose it is zero, and the error that of Student but for two degrees of freedom.
 
-It is too large rather than too small, since the means that the resamples choose by vary more than those of fresh seeds:
-by a tenth to a third where rates are nearly as good as the best. `results/statistics` has the errors of the verdicts.
-
-The seeds of a rate are drawn by the same random numbers as those of the others, so that what runs of one seed share
-stays together, but where a run is missing.
+Together they err on the safe side: `results/statistics` has the coverage, and the errors of the verdicts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlbatch.analysis.halves import Choices, weigh, weights_again
 from rlbatch.analysis.intervals import Estimate, Floats
 
 RESAMPLES = 1_000
+FEWEST = 4
+"""Seeds from which on each half has two; of a single one nothing can be drawn anew."""
 _ROUNDING = 1e-12
 """A standard deviation that is smaller than this part of the means is zero."""
 
-Half = Sequence[Sequence[int]]
-"""For each rate, the places of the runs of one half of the seeds among all runs."""
-
 
 class Redrawn(NamedTuple):
-    """What the resamples of one batch size score.
+    """What was chosen for one batch size, and what its resamples choose.
 
     Attributes:
-        runs: (rate, seed) of all runs of the batch size.
-        drawn: (B, n) places in `runs` of those that each resample scores; B is 0 where a half has a single seed, of
-            which nothing can be drawn anew.
+        made: the choices that count.
+        drawn: (B, n) places of the seeds of each resample; B is 0 with fewer than `FEWEST`.
+        weights: (B, n, R) at which rates each resample scores its seeds, as `Choices` has it.
     """
 
-    runs: tuple[tuple[float, int], ...]
+    made: Choices
     drawn: NDArray[np.int64]
+    weights: Floats
 
-    def scores(self, values: Mapping[tuple[float, int], float]) -> Floats:
-        """Returns (B, n) what the resamples score in any metric; (rate, seed) -> its value for each of the runs."""
-        return np.asarray(np.array([values[run] for run in self.runs])[self.drawn])
+    def scores(self, values: Floats) -> Floats:
+        """Returns (B', n) what the resamples score in any metric; a seed that cannot tell has the mean of the others.
 
-    def mean(self, scores: Floats, values: Mapping[tuple[float, int], float]) -> Estimate:
-        """Returns the mean of the scores (n,) at the chosen rates, with the error of scores and choice together.
+        Left out are those of a single seed over and over, which has no other half to choose for it.
+
+        They are moved apart so far that the deviation of their means, times √(n / (n − 2)), is the standard error.
 
         Args:
-            scores: of the choice that was made.
-            values: (rate, seed) -> score of each of the runs; those that are not a number are left out where they are
-                drawn.
+            values: (n, R) by seed and rate; NaN where a run is missing or cannot tell.
         """
-        count, value = len(scores), float(scores.mean())
-        redrawn = self.scores(values)
-        known = np.isfinite(redrawn)
-        told = known.any(axis=1)
-        if told.sum() < 2:
+        again = np.take_along_axis(weigh(self.weights, values), self.drawn, axis=1)
+        again = again[np.isfinite(again).any(axis=1)]
+        if len(again) < 2:
+            return again[:0]
+        means = np.nanmean(again, axis=1)
+        again = np.where(np.isnan(again), means[:, None], again)
+        variance = float(means.var(ddof=1))
+        if variance <= (_ROUNDING * float(np.abs(means).max())) ** 2:
+            return again
+        n = len(values)
+        wider = math.sqrt(1 + self._between_splits(values) / 2 / (variance * n / (n - 2)))
+        return np.asarray(again + (wider - 1) * (means - means.mean())[:, None])
+
+    def mean(self, values: Floats) -> Estimate:
+        """Returns the mean of a metric at the chosen rates, with the error of scores and choice together.
+
+        Args:
+            values: (n, R) by seed and rate; NaN where a run is missing or cannot tell, but not everywhere.
+        """
+        told = self.made.weigh(values)
+        told = told[np.isfinite(told)]
+        count, value, again = len(told), float(told.mean()), self.scores(values)
+        if count < FEWEST or not len(again):
             return Estimate(value, math.inf, 1.0, count)
-        means = np.where(known, redrawn, 0.0).sum(axis=1)[told] / known.sum(axis=1)[told]
+        means = again.mean(axis=1)
         deviation = float(means.std(ddof=1))
         if deviation <= _ROUNDING * float(np.abs(means).max()):
             deviation = 0.0
         return Estimate(value, deviation * math.sqrt(count / (count - 2)), count - 2.0, count)
 
+    def _between_splits(self, values: Floats) -> float:
+        """Returns the variance of the mean between the splits; 0 with a single one."""
+        scored = values[np.arange(len(values)), self.made.scored_at]
+        told = scored[np.isfinite(scored).any(axis=1)]
+        return float(np.nanmean(told, axis=1).var(ddof=1)) if len(told) > 1 else 0.0
 
-def redraw(
-    runs: Sequence[tuple[float, int]],
-    scores: Floats,
-    halves: tuple[Half, Half],
-    counts: tuple[int, int],
-    rng: np.random.Generator,
-    *,
-    resamples: int = RESAMPLES,
-) -> Redrawn:
-    """Returns which runs are scored when seeds are drawn anew, by half, and rates are chosen by them.
+
+def redraw(scores: Floats, made: Choices, rng: np.random.Generator, *, resamples: int = RESAMPLES) -> Redrawn:
+    """Returns what is chosen and scored when the seeds of a batch size are drawn anew.
 
     Args:
-        runs: (rate, seed) of all runs of a batch size.
-        scores: (N,) of these, by which rates are chosen: the highest mean, the first of several.
-        halves: for each half and rate, where its runs are.
-        counts: scores that each half gives.
+        scores: (n, R) by seed and rate, by which rates are chosen; NaN where a run is missing.
+        made: `halves.choices` of these.
         rng: of the draws.
         resamples: B, number of draws.
     """
-    if min(len(places) for half in halves for places in half) < 2 or min(counts) < 2:
-        return Redrawn(tuple(runs), np.empty((0, sum(counts)), dtype=np.int64))
-    drawn, chosen = [], []
-    for half in halves:
-        luck = rng.random((resamples, max(map(len, half))))
-        own = np.stack([np.array(places)[(luck * len(places)).astype(np.int64)] for places in half])
-        means = [scores[at[:, : len(places)]].mean(axis=1) for at, places in zip(own, half, strict=True)]
-        drawn.append(own)
-        chosen.append(np.argmax(means, axis=0))
-    every = np.arange(resamples)
-    crossed = [drawn[i][chosen[1 - i], every, : counts[i]] for i in (0, 1)]
-    return Redrawn(tuple(runs), np.concatenate(crossed, axis=1))
+    n, R = scores.shape
+    if n < FEWEST:
+        return Redrawn(made, np.empty((0, n), dtype=np.int64), np.empty((0, n, R)))
+    drawn = rng.integers(n, size=(resamples, n))
+    times = np.zeros((resamples, n))
+    np.add.at(times, (np.arange(resamples)[:, None], drawn), 1.0)
+    return Redrawn(made, drawn, weights_again(scores, times))
 
 
 def effective_size(mean: Estimate, scores: Floats) -> float:

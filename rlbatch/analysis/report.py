@@ -21,7 +21,7 @@ from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.figures import Figure, Picture
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.looks import looks_at
-from rlbatch.analysis.methods import methods
+from rlbatch.analysis.methods import commits_of, made_with, methods
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.plots import colours_of, ordered_colour
 from rlbatch.analysis.recommend import overall, recommend
@@ -63,10 +63,10 @@ def page(found: Answer, figures: Sequence[Figure]) -> str:
     template = environment.from_string((_FOLDER / "report.html").read_text(encoding="utf-8"))
     batches = _batches(figures)
     return template.render(
-        style=(_FOLDER / "report.css").read_text(encoding="utf-8"),
-        # the two scripts come with rlbatch and plotly, and hold nothing of the runs
-        library=_script(library),
-        program=_script(program),
+        # these come with rlbatch and plotly, and hold nothing of the runs
+        style=_inside("style", (_FOLDER / "report.css").read_text(encoding="utf-8")),
+        library=_inside("script", library),
+        program=_inside("script", program),
         policy=f"script-src {_hash(library)} {_hash(program)}",
         data={"batches": batches, "figures": [_drawn(figure, batches) for figure in figures]},
         batches=[(batch, ordered_colour(place, len(batches))) for place, batch in enumerate(batches)],
@@ -104,6 +104,7 @@ def _drawn(figure: Figure, batches: Sequence[int]) -> dict[str, Any]:
                 "choice": picture.choice,
                 "x": picture.x_title,
                 "y": picture.y_title,
+                "colours": picture.colour_title,
                 "log": picture.log_x,
                 "logY": picture.log_y,
                 "series": _series(picture, batches),
@@ -150,22 +151,25 @@ def _outcomes(found: Answer) -> Table:
 
 
 def _experiments(found: Answer) -> Sequence[dict[str, Any]]:
-    """Returns of each experiment where it lies, how often it was looked at, and by which commands it was made."""
-    plans = found.comparison.collected.plans
-    return [
-        {"name": path.name, "looks": looks_at(path, len(plan.runs)), "commands": Experiment(path).commands()}
-        for path, plan in plans.items()
-    ]
+    """Returns of each experiment how often it was looked at, by which commands and with what it was made."""
+    collected = found.comparison.collected
+    told = []
+    for path, plan in collected.plans.items():
+        runs = [run for run in collected.runs if path in run.experiments]
+        looks, commands = looks_at(path, len(plan.runs)), Experiment(path).commands()
+        made = {"made": made_with(runs), "commits": commits_of(runs)}
+        told.append({"name": path.name, "looks": looks, "commands": commands, **made})
+    return told
 
 
 def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _script(text: str) -> Any:
-    """Returns a script as markup; raises ValueError if it could end the element it stands in."""
+def _inside(element: str, text: str) -> Any:
+    """Returns what stands in an element as markup; raises ValueError if it could end the element."""
     import markupsafe
 
-    if "</script" in text.lower():
-        raise ValueError("a script holds its own end")
+    if f"</{element}" in text.lower():
+        raise ValueError(f"a {element} holds its own end")
     return markupsafe.Markup(text)  # noqa: S704 - a file of ours or of plotly

@@ -14,7 +14,7 @@ from rlbatch.analysis.figures import Figure, Picture, Series, by_batch, slug
 from rlbatch.analysis.intervals import Estimate, Floats, combine
 from rlbatch.analysis.metrics import METRICS, Metric
 from rlbatch.analysis.profiles import performance_profile
-from rlbatch.analysis.ways import Way, by_seed, same_means, same_runs, ways_of
+from rlbatch.analysis.ways import Way, by_seed, same_means, same_runs, values_of, ways_of
 
 Samples = dict[int, Floats]
 """Batch size -> (n,) one number per seed."""
@@ -92,7 +92,7 @@ def profiles(many: Sequence[Together], design: str) -> Figure:
                 slug("together", design, "profiles", both.kind),
                 f"{len(both.names)} environments together{design}: share of runs above a score, {both.kind}",
                 kind="lines",
-                x_title="score (0: low, 1: reference)",
+                x_title="score (0 and 1: the ends of each environment's scale)",
                 y_title="share of runs",
                 log_x=False,
                 series=tuple(series),
@@ -177,15 +177,14 @@ def _of_runs(part: Part, way: Way, metric: str) -> _Drawn:
     sign = 1 if METRICS[metric].higher_is_better else -1
     if way.averaged:
         return _Drawn({batch: sign * values for batch, values in _averaged(part, metric).items()})
-    samples: Samples = {}
-    means: dict[int, Estimate] = {}
-    for batch, values in sorted(same_runs(way, part.cells, metric).items()):
-        least = _least(part, way.arms[batch], metric)
-        known = ~np.isnan(values)
-        if known.any():
-            samples[batch] = sign * np.maximum(values[known], least)
-            means[batch] = combine(list(same_means(way, part.cells, metric, [batch], least).values()), [sign])
-    return _Drawn(samples, means)
+
+    def number(arm: ScoredArm) -> Floats:
+        return np.maximum(values_of(arm, metric), _least(part, arm, metric))
+
+    told = {batch: values[~np.isnan(values)] for batch, values in sorted(same_runs(way, part.cells, number).items())}
+    samples = {batch: sign * values for batch, values in told.items() if len(values)}
+    means = same_means(way, part.cells, number, samples)
+    return _Drawn(samples, {batch: combine([mean], [sign]) for batch, mean in means.items()})
 
 
 def _averaged(part: Part, metric: str) -> Samples:

@@ -16,7 +16,7 @@ import numpy as np
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.best import Standing, compare_with_best
 from rlbatch.analysis.intervals import Floats
-from rlbatch.analysis.ways import same_means, same_runs
+from rlbatch.analysis.ways import metric_of, same_means, same_runs
 
 NAMES = ("drawdown_max", "dispersion", "retention")
 """Metrics on which there are verdicts: parts of the reference range, and a share."""
@@ -53,7 +53,7 @@ def steadiness_of(part: Part, delta: float) -> tuple[Steadiness, ...]:
     for metric in NAMES:
         samples = steadiness_samples(part, metric, comparable(part))
         if len(samples) > 1:
-            means = same_means(part.ways[0], part.cells, metric, samples)
+            means = same_means(part.ways[0], part.cells, metric_of(metric), samples)
             found.append(Steadiness(metric, compare_with_best(means, delta)))
     return tuple(found)
 
@@ -66,7 +66,7 @@ def steadiness_samples(part: Part, metric: str, sizes: Collection[int]) -> dict[
         metric: one of `NAMES`.
         sizes: batch sizes that may be compared.
     """
-    samples = same_runs(part.ways[0], part.cells, metric)
+    samples = same_runs(part.ways[0], part.cells, metric_of(metric))
     chosen = {size: samples[size] for size in sizes if size in samples}
     known = part.scaled and len(chosen) == len(sizes) and all(np.isfinite(values).all() for values in chosen.values())
     return chosen if known else {}

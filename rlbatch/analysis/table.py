@@ -23,6 +23,7 @@ class Table:
         headings: of the columns.
         rows: cells; None where there is nothing to say.
         notes: lines below it.
+        lead: lines above it: what is told before the rows.
         planned: whether it tells what was declared before training, and nothing else.
     """
 
@@ -31,6 +32,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     planned: bool = False
+    lead: tuple[str, ...] = ()
 
 
 def shown(value: Any) -> str:
@@ -47,8 +49,9 @@ def shown(value: Any) -> str:
 def confidence_line() -> str:
     """Returns what the brackets are."""
     return (
-        f"[ ]: {CONFIDENCE:.0%} intervals, those of 'minus the best other' for all batch sizes at once; those of one "
-        "seed are not known ([?]), and a failure that no seed showed is in none of them"
+        f"[ ]: {CONFIDENCE:.0%} intervals, each by itself; in 'minus the best other' all lower bounds hold together, "
+        "and all upper ones (0: shown not to be the best). p and 'shown' are corrected for all comparisons with the "
+        "reference. Intervals of one seed are not known ([?]), and a failure that no seed showed is in none of them"
     )
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
+from rlbatch.analysis.contrasts import Contrast, contrasts_of
 from rlbatch.analysis.effort_tables import cost_table, effort_table, front_tables, power_law_tables
-from rlbatch.analysis.intervals import mean_of
+from rlbatch.analysis.intervals import CONFIDENCE, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import GoodRates
 from rlbatch.analysis.steadiness import steadiness_of
@@ -30,7 +31,7 @@ def tables_of(found: Answer, *, axis: str = "steps") -> tuple[Table, ...]:
         tables += [*_hump_tables(part), _score_table(part), effort_table(part, axis), *front_tables(part)]
         tables += [cost_table(part), _stability_table(part), *_steadiness_tables(part, found.delta)]
     tasks = {id(part.scored): part for part in found.parts}
-    tables += [table for part in tasks.values() for table in power_law_tables(part)]
+    tables += [*_contrast_tables(found), *(table for part in tasks.values() for table in power_law_tables(part))]
     return (*tables, *(_together_table(both, found) for both in found.together))
 
 
@@ -59,12 +60,14 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
         )
         for batch, scores in way.samples.items()
     ]
-    notes = [*way.notes, *_trend_lines(verdicts), *_seed_lines(part, verdicts, found.delta)]
-    notes.append("failed: share of the seeds that diverged or collapsed, with what no seed may have shown (Wilson)")
+    notes = [*way.notes, *_rate_lines(way), *_seed_lines(part, verdicts, found.delta)]
+    notes.append(
+        "failed: share of the runs behind the mean that diverged or collapsed, with what no seed may show (Wilson)"
+    )
     if bands:
         notes.append(f"good rates: those around the best whose mean is at most {found.delta:.0%} of the range below it")
     planned = found.declared and way is part.ways[0]
-    return Table(title, headings, tuple(rows), tuple(notes), planned)
+    return Table(title, headings, tuple(rows), tuple(notes), planned, lead=_trend_lines(verdicts))
 
 
 def _first(verdicts: Verdicts) -> tuple[str, ...]:
@@ -91,16 +94,30 @@ def _cells(verdicts: Verdicts, batch: int) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-def _trend_lines(verdicts: Verdicts) -> list[str]:
-    return [] if verdicts.trend is None else [f"per doubling of the batch: {shown(verdicts.trend.interval())}"]
+def _trend_lines(verdicts: Verdicts) -> tuple[str, ...]:
+    """Returns whether the score rises or falls."""
+    return () if verdicts.trend is None else (f"per doubling of the batch: {shown(verdicts.trend.interval())}",)
 
 
 def _hump_tables(part: Part) -> list[Table]:
     """Returns whether the score rises and then falls, where there are batch sizes enough to tell."""
     humps = {kind: verdicts.hump for kind, verdicts in part.verdicts.items()}
-    rows = [(kind, hump.p_value, f"{hump.batch_size:g}") for kind, hump in humps.items() if hump is not None]
+    rows = [
+        (kind, hump.p_value, str(hump.batch_size) if hump.p_value <= 1 - CONFIDENCE else None)
+        for kind, hump in humps.items()
+        if hump is not None
+    ]
     title = f"{part.name}: a rise of the score with the batch size, then a fall"
-    return [Table(title, ("learning rates", "p", "clearest at batch"), tuple(rows))] if rows else []
+    return [Table(title, ("learning rates", "p", "around batch"), tuple(rows))] if rows else []
+
+
+def _rate_lines(way: Way) -> list[str]:
+    """Returns which learning rates the halves of the seeds choose, where they do."""
+    told = [
+        f"batch {batch}: {', '.join(f'{rate:g} {share:.0%}' for rate, share in tuned.chosen.items() if share > 0)}"
+        for batch, tuned in way.tuned.items()
+    ]
+    return [f"learning rates that halves of the seeds choose: {'; '.join(told)}"] if told else []
 
 
 def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:
@@ -212,11 +229,33 @@ def _together_table(both: Together, found: Answer) -> Table:
     )
     where = f"{len(both.names)} environments together{design_words(both.fixed)}"
     title = f"{where}: {METRICS[found.metric].about}, {both.words}"
-    lines = _trend_lines(verdicts)
+    lines = [*_trend_lines(verdicts)]
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
     planned = found.declared and all(part.ways[0].kind == both.kind for part in _members(both, found))
-    return Table(title, headings, tuple(rows), tuple(lines), planned)
+    return Table(title, headings, tuple(rows), planned=planned, lead=tuple(lines))
+
+
+def _contrast_tables(found: Answer) -> list[Table]:
+    """Returns how slopes differ between the values of a setting, where an experiment varies another one."""
+    groups: dict[tuple[int, str], list[Contrast]] = {}
+    for one in contrasts_of(found.parts):
+        groups.setdefault((id(one.base), one.axis), []).append(one)
+    tables = []
+    for (_, axis), several in groups.items():
+        base = several[0].base
+        rows: list[tuple[Cell, ...]] = []
+        for kind in dict.fromkeys(one.kind for one in several):
+            for one in (one for one in several if one.kind == kind):
+                told = one.slope.interval(), one.base_slope.interval(), one.difference.interval()
+                rows.append((kind, str(one.value), *told))
+        title = f"{several[0].where}: slope per doubling of the batch, by {axis}"
+        headings = ("learning rates", axis, "slope", f"slope at {axis} {base.slice.fixed[axis]}", "difference")
+        notes = ["over the batch sizes that both have"]
+        if also := sorted({name for one in several for name in one.also}):
+            notes.append(f"with {axis} vary: {', '.join(also)}")
+        tables.append(Table(title, headings, tuple(rows), tuple(notes)))
+    return tables
 
 
 def _members(both: Together, found: Answer) -> list[Part]:

@@ -65,11 +65,22 @@ def slope(arms: Mapping[int, Estimate]) -> Estimate:
     Raises:
         ValueError: there are fewer than two batch sizes, or one is not above zero.
     """
-    if len(arms) < 2 or min(arms) <= 0:
-        raise ValueError(f"a slope needs two batch sizes above zero, not {', '.join(f'{b:g}' for b in arms) or 'none'}")
-    doublings = np.log2(np.array(list(arms), dtype=np.float64))
+    return combine(list(arms.values()), weights(list(arms)))
+
+
+def weights(batch_sizes: Sequence[int]) -> list[float]:
+    """Returns what the mean at each batch size weighs in the slope per doubling.
+
+    Raises:
+        ValueError: like `slope`.
+    """
+    if len(batch_sizes) < 2 or min(batch_sizes) <= 0:
+        told = ", ".join(f"{size:g}" for size in batch_sizes) or "none"
+        raise ValueError(f"a slope needs two batch sizes above zero, not {told}")
+    doublings = np.log2(np.array(batch_sizes, dtype=np.float64))
     distance = doublings - doublings.mean()
-    return combine(list(arms.values()), (distance / (distance**2).sum()).tolist())
+    found: list[float] = (distance / (distance**2).sum()).tolist()
+    return found
 
 
 def hump(arms: Mapping[int, Estimate]) -> Hump | None:

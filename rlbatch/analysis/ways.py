@@ -25,7 +25,7 @@ from rlbatch.analysis.arms import Slice, rate_before_rule
 from rlbatch.analysis.comparison import ScoredArm, ScoredTask
 from rlbatch.analysis.intervals import SEED, Estimate, Floats, Interval, mean_of
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.rates import Averaged, GoodRates, Grid, Tuned
+from rlbatch.analysis.rates import Averaged, GoodRates, Grid, Scores, Tuned
 from rlbatch.analysis.redraws import effective_size
 from rlbatch.config import SETTINGS
 
@@ -37,6 +37,11 @@ _TUNED = {
 }
 """Preset -> at which batch size its learning rates were tuned."""
 _NONE: Mapping[int, Any] = MappingProxyType({})
+
+Cells = Mapping[tuple[int, float], ScoredArm]
+"""(batch size, learning rate before the rule) -> arm."""
+Number = Callable[[ScoredArm], Floats]
+"""Arm -> (R,) a number of each of its runs."""
 
 
 class Way(NamedTuple):
@@ -96,9 +101,7 @@ def ways_of(
     return tuple(_with_doubts(way, doubts) for way in found), lacking
 
 
-def _found(
-    cells: Mapping[tuple[int, float], ScoredArm], metric: str, reference: Mapping[str, Any]
-) -> tuple[tuple[Way, ...], tuple[str, ...]]:
+def _found(cells: Cells, metric: str, reference: Mapping[str, Any]) -> tuple[tuple[Way, ...], tuple[str, ...]]:
     """Returns the ways that these arms allow, and why not the others."""
     if all(len({rate for batch, rate in cells if batch == size}) == 1 for size, _ in cells):
         return (_as_trained(cells, metric),), ()
@@ -144,11 +147,11 @@ def values_of(arm: ScoredArm, metric: str) -> Floats:
     return values if METRICS[metric].higher_is_better else -values
 
 
-def good_rates(cells: Mapping[tuple[int, float], ScoredArm], metric: str, delta: float) -> dict[int, GoodRates]:
+def good_rates(cells: Cells, metric: str, delta: float) -> dict[int, GoodRates]:
     """Returns batch size -> the learning rates that are nearly as good as its best, where several were tried.
 
     Args:
-        cells: (batch size, learning rate before the rule) -> arm.
+        cells: the arms of a slice.
         metric: of a run.
         delta: largest difference that does not matter, in the unit of `values_of`.
     """
@@ -156,55 +159,53 @@ def good_rates(cells: Mapping[tuple[int, float], ScoredArm], metric: str, delta:
     return {batch: rates.good_band(scores, delta) for batch, scores in grid.items() if len(scores) > 1}
 
 
-def same_runs(way: Way, cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> dict[int, Floats]:
-    """Returns batch size -> (n,) another metric of the very runs that a way compares, as `values_of` has it.
+def same_runs(way: Way, cells: Cells, number: Number) -> dict[int, Floats]:
+    """Returns batch size -> (n,) another number of the very runs that a way compares, NaN where it is not known.
 
-    So where each batch size has its own best rate, it is the rate that the way's own metric chose on other seeds. Empty
-    where scores are averages over several runs.
+    Where each batch size has its own best rate, these are the runs at rates that the way's own metric chose on other
+    seeds, each as often as it counts in the score. Empty where scores are averages over all rates.
 
     Args:
         way: from `ways_of`.
-        cells: (batch size, learning rate before the rule) -> arm, of its slice.
-        metric: of a run.
+        cells: the arms of its slice.
+        number: of each run; see `metric_of`.
     """
     if not way.tuned:
-        return {batch: values_of(arm, metric) for batch, arm in way.arms.items()}
-    found = {}
-    for batch, tuned in way.tuned.items():
-        known = {rate: by_seed(cells[batch, rate], metric) for rate in set(tuned.chosen)}
-        found[batch] = np.array([known[rate][seed] for rate, seed in tuned.runs])
-    return found
+        return {batch: number(arm) for batch, arm in way.arms.items()}
+    return {batch: tuned.weigh(_of_batch(cells, batch, number)) for batch, tuned in way.tuned.items()}
 
 
-def same_means(
-    way: Way,
-    cells: Mapping[tuple[int, float], ScoredArm],
-    metric: str,
-    sizes: Collection[int],
-    least: float = -math.inf,
-) -> dict[int, Estimate]:
+def same_means(way: Way, cells: Cells, number: Number, sizes: Collection[int]) -> dict[int, Estimate]:
     """Returns batch size -> mean of `same_runs`, with the error of the choice where a rate was chosen.
 
     Runs that cannot tell (NaN) are left out.
 
     Args:
         way: from `ways_of`.
-        cells: (batch size, learning rate before the rule) -> arm, of its slice.
-        metric: of a run.
+        cells: the arms of its slice.
+        number: of each run.
         sizes: batch sizes of which some of these runs have it.
+    """
+    if way.tuned:
+        return {batch: way.tuned[batch].mean_of(_of_batch(cells, batch, number)) for batch in sizes}
+    samples = same_runs(way, cells, number)
+    return {batch: mean_of(samples[batch][~np.isnan(samples[batch])]) for batch in sizes}
+
+
+def metric_of(metric: str, least: float = -math.inf) -> Number:
+    """Returns what gives each run's metric, as `values_of` has it.
+
+    Args:
+        metric: of a run.
         least: what anything lower counts as, such as minus the budget where a mark is never reached.
     """
-    samples = same_runs(way, cells, metric)
-    found = {}
-    for batch in sizes:
-        counted = np.maximum(samples[batch], least)[~np.isnan(samples[batch])]
-        if batch in way.tuned:
-            given = [(rate, by_seed(arm, metric)) for (size, rate), arm in cells.items() if size == batch]
-            values = {(rate, seed): max(value, least) for rate, arm in given for seed, value in arm.items()}
-            found[batch] = way.tuned[batch].redrawn.mean(counted, values)
-        else:
-            found[batch] = mean_of(counted)
-    return found
+    return lambda arm: np.maximum(values_of(arm, metric), least)
+
+
+def _of_batch(cells: Cells, batch: int, number: Number) -> Scores:
+    """Returns a number of each run of a batch size, by rate and seed."""
+    arms = {rate: arm for (size, rate), arm in cells.items() if size == batch}
+    return {rate: dict(zip(arm.curves.seeds.tolist(), number(arm).tolist(), strict=True)) for rate, arm in arms.items()}
 
 
 def by_seed(arm: ScoredArm, metric: str) -> dict[int, float]:
@@ -212,7 +213,7 @@ def by_seed(arm: ScoredArm, metric: str) -> dict[int, float]:
     return dict(zip(arm.curves.seeds.tolist(), values_of(arm, metric).tolist(), strict=True))
 
 
-def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Way:
+def _as_trained(cells: Cells, metric: str) -> Way:
     arms = {batch: arm for (batch, _), arm in sorted(cells.items())}
     given = sorted({rate for _, rate in cells})
     at = " and ".join(f"{rate:g}" for rate in given) if len(given) < 3 else f"{given[0]:g} to {given[-1]:g}"
@@ -222,27 +223,23 @@ def _as_trained(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Wa
     return Way("at its rate", words, samples, _means(samples), arms=arms, withheld=withheld)
 
 
-def _own_best(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm]) -> Way:
+def _own_best(grid: Grid, cells: Cells) -> Way:
     tuned = rates.at_best_rate(grid)
-    values = {batch: {(r, s): v for r, arm in scores.items() for s, v in arm.items()} for batch, scores in grid.items()}
-    edges = [str(batch) for batch, one in tuned.items() if one.at_edge]
-    at_edge = f"best rate at the edge of the grid at batch {', '.join(edges)}: a better one may lie beyond"
     every = {rate for _, rate in cells}
     fewer = [str(batch) for batch, scores in grid.items() if set(scores) != every]
     return Way(
         kind="at its own best rate",
-        words="each at its own best learning rate, chosen on one half of the seeds and scored on the other",
+        words="each at its own best learning rate, chosen on halves of the seeds and scored on the others",
         samples={batch: one.scores for batch, one in tuned.items()},
         means={batch: one.mean for batch, one in tuned.items()},
         arms={batch: cells[batch, one.best] for batch, one in tuned.items()},
         tuned=tuned,
-        resampled={batch: one.redrawn.scores(values[batch]) for batch, one in tuned.items()},
-        notes=(at_edge,) if edges else (),
+        resampled={batch: one.resampled(grid[batch]) for batch, one in tuned.items()},
         withheld=f"batch {', '.join(fewer)} could choose among fewer learning rates than others" if fewer else "",
     )
 
 
-def _one_rate(grid: Grid, cells: Mapping[tuple[int, float], ScoredArm], metric: str, asked: float | None) -> Way:
+def _one_rate(grid: Grid, cells: Cells, metric: str, asked: float | None) -> Way:
     shared = sorted(set.intersection(*(set(scores) for scores in grid.values())))
     if not shared:
         raise ValueError("no learning rate is shared by all batch sizes")
@@ -269,7 +266,7 @@ def _means(samples: Mapping[int, Floats]) -> dict[int, Estimate]:
     return {batch: mean_of(scores) for batch, scores in samples.items()}
 
 
-def _grid(cells: Mapping[tuple[int, float], ScoredArm], metric: str) -> Grid:
+def _grid(cells: Cells, metric: str) -> Grid:
     """Returns the scores of the arms, in the order of batch sizes and rates."""
     grid: dict[int, dict[float, dict[int, float]]] = {}
     for (batch, rate), arm in sorted(cells.items()):

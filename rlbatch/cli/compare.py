@@ -102,6 +102,8 @@ def _echo_table(table: Table) -> None:
     from rlbatch.analysis.table import columns, shown
 
     click.echo(click.style(printable(table.title), bold=True))
+    for line in table.lead:
+        click.echo(f"  {printable(line)}")
     if table.rows:
         echo_table(table.headings, [[shown(cell) for cell in row] for row in table.rows], columns(table))
     for note in table.notes:
@@ -123,7 +125,8 @@ def _echo_latex(table: Table) -> None:
         r"\midrule",
     ]
     lines += [" & ".join(_latex(shown(cell)) for cell in row) + r" \\" for row in table.rows]
-    click.echo("\n".join([f"% {printable(table.title)}", *lines, r"\bottomrule", r"\end{tabular}", ""]))
+    above, below = ([f"% {printable(line)}" for line in some] for some in ((table.title, *table.lead), table.notes))
+    click.echo("\n".join([*above, *lines, r"\bottomrule", r"\end{tabular}", *below, ""]))
 
 
 def _latex(text: str) -> str:

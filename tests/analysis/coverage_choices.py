@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
-from rlbatch.analysis import across, best, rates, survival
+from rlbatch.analysis import across, best, halves, rates, survival
 from rlbatch.analysis.advantage import cross_fitted
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, combine, mean_of, wilson
@@ -20,8 +20,8 @@ GOOD, SPREAD, LOW, LOW_SPREAD = 0.8, 0.13, 0.05, 0.03
 BUDGET = 50_000.0
 RATES = (1e-4, 1e-3, 1e-2)
 ABOVE = 0.7
-TRUTHS = 20_000
-"""Experiments from which true values are taken where there is no formula."""
+TRUTHS, CHOSEN = 20_000, 4_000
+"""Experiments from which true values are taken where there is no formula; where rates are chosen."""
 
 Happened = Iterator[tuple[str, bool]]
 """What happened in one repeat."""
@@ -55,8 +55,7 @@ def scores_at_best_rates(rng: np.random.Generator, lower: float, n: int) -> Happ
     tuned = rates.at_best_rate(grid)
     x, y = (tuned[batch] for batch in grid)
     true = _chosen(lower, n)
-    values = {(rate, seed): v for rate, arm in grid[1].items() for seed, v in arm.items()}
-    again = tuned[1].redrawn.scores(values)
+    again = x.resampled(grid[1])
     yield "mean", covers(x.mean.interval(), true["mean"])
     yield "difference of two means", covers(combine([x.mean, y.mean], [1, -1]).interval(), 0.0)
     found = across.interquartile_mean(x.scores, rng, resampled=again)
@@ -129,20 +128,14 @@ def _levels(lower: float) -> tuple[float, float, float]:
 
 @functools.cache
 def _chosen(lower: float, n: int) -> dict[str, float]:
-    """Returns what scores at a rate that the other half chose come to on average."""
+    """Returns what scores at rates that other seeds chose come to on average."""
     rng = np.random.default_rng(0)
-    scores = rng.normal(np.array(_levels(lower))[:, None], SPREAD, size=(TRUTHS, len(RATES), n))
-    every = np.arange(TRUTHS)
-    first, second = scores[:, :, 0::2], scores[:, :, 1::2]
-    crossed = np.concatenate(
-        [first[every, second.mean(axis=2).argmax(axis=1)], second[every, first.mean(axis=2).argmax(axis=1)]], axis=1
-    )
-    inner = np.sort(crossed, axis=1)[:, n // 4 : n - n // 4]
-    return {
-        "mean": float(crossed.mean()),
-        "iqm": float(inner.mean()),
-        "above": float((crossed > ABOVE).mean()),
-    }
+    found = []
+    for _ in range(CHOSEN):
+        scores = rng.normal(_levels(lower), SPREAD, size=(n, len(RATES)))
+        crossed = np.sort(halves.choices(scores).weigh(scores))
+        found.append((crossed.mean(), crossed[n // 4 : n - n // 4].mean(), (crossed > ABOVE).mean()))
+    return dict(zip(("mean", "iqm", "above"), np.mean(found, axis=0).tolist(), strict=True))
 
 
 @functools.cache

@@ -175,16 +175,19 @@ def test_with_learning_rates_there_are_three_ways(tmp_path: Path) -> None:
     assert list(ways) == ["at its own best rate", "at one rate", "averaged over rates"]
     best = ways["at its own best rate"]
     assert {batch: tuned.best for batch, tuned in best.tuned.items()} == {32: 1e-4, 64: 1e-3}
-    assert "edge of the grid at batch 32" in best.notes[0]
+    assert {batch: tuned.at_edge for batch, tuned in best.tuned.items()} == {32: True, 64: False}
     assert {b: s.verdict for b, s in part.verdicts[best.kind].standings.items()} == {32: "equivalent", 64: "equivalent"}
     assert {arm.arm.learning_rate for arm in best.arms.values()} == {1e-4, 1e-3}
     told = part.verdicts[best.kind]
     assert told.means == {batch: tuned.mean for batch, tuned in best.tuned.items()}
     assert told.means[32].freedom == 10  # 12 seeds, less one for each half
+    assert best.tuned[32].chosen == {1e-4: 1.0, 1e-3: 0.0, 1e-2: 0.0}
     assert best.effective_size(32) <= 12
     assert json.loads(json.dumps(plain(answer(compare([tmp_path])))))["parts"][0]["ways"][0]["tuned"]["32"]["mean"]
     one = part.verdicts["at one rate"]
     assert {batch: found.verdict for batch, found in one.against.items()} == {32: "worse"}
+    edge = "CartPole-v1: the best learning rate is the lowest or highest tried at batch 32; a better one may lie beyond"
+    assert edge in caveats(answer(compare([tmp_path])))
     even = part.verdicts["averaged over rates"].against[32].verdict
     assert even == "no difference shown"
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from analysis.folders import config, plan, write
 
+from rlbatch.analysis import efficiency
 from rlbatch.analysis.collect import grid
 from rlbatch.analysis.comparison import Comparison, compare
 from rlbatch.analysis.metrics import ACROSS, METRICS
@@ -83,12 +84,8 @@ def test_marks_are_reached_on_every_axis(compared: Comparison) -> None:
     assert small.values["updates_to_90%"].tolist() == [100.0] * 3 + [np.inf]
     assert small.values["samples_to_threshold"].tolist() == [1600.0] * 3 + [np.inf]
     assert small.values["seconds_to_threshold"].tolist() == [4.0] * 3 + [np.inf]
-    assert scored.log_axes == {
-        "steps": False,
-        "updates": False,
-        "samples": True,
-        "seconds": False,
-    }
+    log_axes = efficiency.log_axes([one.curves for one in scored.arms.values()], scored.clock)
+    assert log_axes == {"steps": False, "updates": False, "samples": True, "seconds": False}
 
 
 def test_cells_are_the_arms_of_a_slice(compared: Comparison) -> None:
@@ -118,8 +115,8 @@ def test_without_costs_there_are_no_seconds(tmp_path: Path) -> None:
     write(tmp_path, config(), GOOD)
     (scored,) = compare([tmp_path]).tasks
     assert scored.clock is None
-    assert "seconds" not in scored.log_axes
     (own,) = scored.arms.values()
+    assert "seconds" not in efficiency.log_axes([own.curves], scored.clock)
     assert set(METRICS) - set(own.values) == {name for name in METRICS if name.startswith("seconds_to")}
 
 
@@ -145,7 +142,6 @@ def test_an_experiment_of_which_nothing_was_trained_is_all_unfinished(tmp_path: 
     nothing = compare([tmp_path])
     assert len(nothing.unfinished) == 2
     assert dict(nothing.tasks[0].arms) == {}
-    assert nothing.tasks[0].log_axes == {}
 
 
 def test_the_best_batch_of_each_replay_ratio_is_told_where_there_is_such_an_axis(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from rlbatch.analysis.scales import Scale
 from rlbatch.analysis.scores import Curves, crossings_of, curves_of
 from rlbatch.config import RunConfig
 from rlbatch.experiment_file.analysis import SCORES
-from rlbatch.wallclock import kind_of
+from rlbatch.wallclock import Price, kind_of
 
 CURVE = [0, 10, 20, 40, 60]
 MACHINE = {"cpu": "a", "cores": 2, "gpu": None}
@@ -92,11 +92,11 @@ def test_a_batch_size_costs_seconds_and_memory(tmp_path: Path) -> None:
         write(tmp_path, config(seed=seed), CURVE)
     (task,) = tasks_of(collect([tmp_path]).runs)
     clock = clock_of([entry(config(), 0.5, 0.01)], [config()])
-    assert cost_of(task.arms[0], clock) == (0.5, 0.01, 301.0, None, 3)
-    assert cost_of(task.arms[0], None)[:2] == (None, None)
+    assert cost_of(task.arms[0], clock) == (Price(0.5, 0.01, (0.01, 0.01)), 301.0, None, 3)
+    assert cost_of(task.arms[0], None).price is None
     (tmp_path / "none").mkdir()
     (crashed,) = tasks_of([run([], "crashed", n_eval_episodes=2)])
-    assert cost_of(crashed.arms[0], Clock([], "")) == (None,) * 5
+    assert cost_of(crashed.arms[0], Clock([], "")) == (None,) * 4
 
 
 def test_every_score_that_a_file_can_declare_is_in_the_table() -> None:
@@ -126,4 +126,4 @@ def test_a_damaged_train_row_costs_its_memory_alone(tmp_path: Path) -> None:
     plan(tmp_path, [config()])
     (scored,) = compare([tmp_path]).tasks
     (arm,) = scored.arms.values()
-    assert cost_of(arm.arm, None) == (None, None, None, None, 3)
+    assert cost_of(arm.arm, None) == (None, None, None, 3)

@@ -13,12 +13,12 @@ from analysis.test_comparison import write_front
 
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
-from rlbatch.analysis.figures import Figure, Picture
+from rlbatch.analysis.figures import Figure, Picture, Series
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.plots import ORDERED, colours_of, ordered_colour, save
 from rlbatch.analysis.recommend import recommend
 from rlbatch.analysis.tables import tables_of
-from rlbatch.analysis.ways import same_means, same_runs
+from rlbatch.analysis.ways import metric_of, same_means, same_runs
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,52 @@ def test_environments_that_differ_in_arguments_have_figures_of_their_own(tmp_pat
     names = [figure.name for figure in figures_of(answered(tmp_path, configs))]
     assert {"cartpole-v1-response", "cartpole-v1-sutton-barto-reward-true-response"} <= set(names)
     assert len(names) == len(set(names))
+
+
+def test_what_is_in_no_few_seeds_has_a_point_without_interval(tmp_path: Path) -> None:
+    configs = []
+    for rate in (1e-3, 1e-4):
+        for batch, reaching in ((16, 2), (64, 1)):  # of six seeds, so many reach the mark and have a retention
+            for seed in range(6):
+                own = config(batch_size=batch, seed=seed, learning_rate=rate)
+                top = 500.0 if seed < reaching else 100.0 + seed
+                write(tmp_path, own, [10.0, 50.0, top, top, top])
+                configs.append(own)
+    found = answered(tmp_path, configs)
+    (response,) = [figure for figure in figures_of(found) if figure.name == "cartpole-v1-response"]
+    retention = next(one for one in response.pictures if one.choice == ("retention",)).series[0]
+    assert [len(seeds) for seeds in retention.seeds] == [2, 1]
+    assert np.isnan(retention.low).all()
+    assert np.isfinite(retention.y).all()
+
+
+def test_curves_of_one_design_have_the_axes_of_that_design(tmp_path: Path) -> None:
+    configs = fill(tmp_path, {16: BAD, 64: GOOD}, seeds=2)
+    configs += [*fill(tmp_path, {16: BAD}, seeds=2, match="samples", n_steps=2)]
+    configs += [*fill(tmp_path, {64: GOOD}, seeds=2, match="samples", n_steps=2, train_freq=4)]
+    found = answered(tmp_path, configs)
+    figures = {figure.name: figure for figure in figures_of(found)}
+    updates, samples = (
+        {one.x_title: one for one in figures[f"cartpole-v1-match-{design}-curves"].pictures}
+        for design in ("updates", "samples")
+    )
+    assert [updates[axis].log_x for axis in ("updates", "samples")] == [False, True]
+    assert [samples[axis].log_x for axis in ("updates", "samples")] == [True, False]
+    assert "different budgets" not in samples["samples"].about
+
+
+def test_the_first_curves_are_those_of_the_answer(tmp_path: Path) -> None:
+    configs = [one for rate in (1e-4, 3e-4, 1e-3) for one in fill(tmp_path, LEVELS, seeds=1, learning_rate=rate)]
+    found = answered(tmp_path, configs)
+    assert found.parts[0].ways[0].words.startswith("all at learning rate 0.0003")
+    (curves,) = [figure for figure in figures_of(found) if figure.name == "cartpole-v1-curves"]
+    assert curves.options(1) == ["0.0003", "0.0001", "0.001"]
+
+
+def test_names_with_formulas_in_them_are_drawn_as_text(tmp_path: Path) -> None:
+    series = tuple(Series(name, np.array([16.0]), *(np.array([0.5]),) * 3) for name in ("$\\frac{$", "cost $5 or $6"))
+    drawn = Picture("heat", "$\\frac{$", "heat", "batch size", "$\\frac{$", log_x=False, series=series)
+    assert [path.stat().st_size > 0 for path in save([drawn], tmp_path, ("png",))] == [True]
 
 
 def test_a_reader_chooses_among_all_that_controls_offer(figures: dict[str, Figure]) -> None:
@@ -122,11 +168,11 @@ def test_figures_tell_of_the_runs_that_tables_and_picks_tell_of(known: Answer, m
     part = next(part for part in known.parts if part.ways[0].tuned)
     (figure,) = [one for one in figures_of(known) if one.name == "cartpole-v1-response"]
     drawn = next(one for one in figure.pictures if one.choice == (metric,)).series[0]
-    runs = same_runs(part.ways[0], part.cells, metric)
+    runs = same_runs(part.ways[0], part.cells, metric_of(metric))
     sign = 1 if METRICS[metric].higher_is_better else -1
     sizes = [size for size in runs if np.isfinite(runs[size]).all()]
     assert sizes
-    means = same_means(part.ways[0], part.cells, metric, sizes)
+    means = same_means(part.ways[0], part.cells, metric_of(metric), sizes)
     for size in sizes:
         i = drawn.x.tolist().index(size)
         assert drawn.seeds[i].tolist() == (sign * runs[size]).tolist()
@@ -161,9 +207,11 @@ def test_a_heat_map_is_there_for_each_second_axis_with_the_others_held(tmp_path:
     assert heat.controls == ("second axis",)
     assert heat.options(0) == ["learning_rate", "n_steps"]
     rates, n_steps = heat.pictures
-    assert "Held at the reference arm's values: n_steps 3." in rates.about
+    assert rates.table.headings == ("learning_rate", "batch size", "mean auc", "low", "high")
+    assert rates.table.rows[0][:2] == ("0.0001", 16)
+    assert "Held at: n_steps 3." in rates.about
     assert [row.name for row in rates.series] == ["0.0001", "0.001"]
-    assert "Held at the reference arm's values: learning_rate 0.0001." in n_steps.about
+    assert "Held at: learning_rate 0.0001." in n_steps.about
     assert [row.name for row in n_steps.series] == ["1", "3", "10"]
     assert [row.x.tolist() for row in n_steps.series] == [[16, 64], [16, 64], [64]]
     arms = [arm for arm in found.parts[0].scored.arms.values() if arm.arm.learning_rate == 1e-4]

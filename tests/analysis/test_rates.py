@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from rlbatch.analysis.halves import choices
 from rlbatch.analysis.rates import Grid, at_best_rate, averaged, good_band
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -22,14 +23,22 @@ GRID: Grid = {
 }
 
 
-def test_the_best_rate_is_chosen_on_the_other_half() -> None:
-    # batch 16: seeds 0 and 2 choose 1e-3, and seed 1 has 1 there; seed 1 chooses 1e-4, where seeds 0 and 2 have 1 and 3
+def test_rates_are_chosen_by_other_seeds() -> None:
+    # batch 16: seeds 0 and 2 alone or together with another choose 1e-3; where seed 1 is the half, it chooses 1e-4
     found = at_best_rate(GRID)
-    assert found[16].chosen == (1e-3, 1e-4)
-    assert found[16].scores.tolist() == [1.0, 1.0, 3.0]
-    assert found[16].runs == ((1e-4, 0), (1e-3, 1), (1e-4, 2))
+    assert found[16].seeds == (0, 1, 2)
+    assert found[16].scores.tolist() == pytest.approx([(1 + 5 + 5) / 3, 1.0, (3 + 6 + 6) / 3])
+    assert found[16].chosen == {1e-4: pytest.approx(2 / 9), 1e-3: pytest.approx(7 / 9)}
     assert found[16].best == 1e-3
     assert found[64].scores.tolist() == [4.0, 4.0, 4.0]
+    assert found[64].chosen == {1e-4: 1.0, 1e-3: 0.0}
+
+
+def test_another_metric_is_that_of_the_very_runs() -> None:
+    found = at_best_rate(GRID)[16]
+    other = {1e-4: {0: 0.0, 1: 0.0, 2: math.nan}, 1e-3: {0: 1.0, 1: 1.0, 2: 6.0}}
+    assert found.weigh(other).tolist() == pytest.approx([2 / 3, 1.0, 6.0])
+    assert found.mean_of(other).value == pytest.approx((2 / 3 + 1 + 6) / 3)
 
 
 def test_an_optimum_at_the_edge_of_the_grid_is_marked() -> None:
@@ -42,24 +51,27 @@ def test_an_optimum_at_the_edge_of_the_grid_is_marked() -> None:
 def test_luck_does_not_raise_the_score_at_the_best_of_equal_rates() -> None:
     rng, crossed, naive = np.random.default_rng(0), [], []
     for _ in range(500):
-        scores = {rate: dict(enumerate(rng.normal(size=10))) for rate in RATES}
-        crossed.append(at_best_rate({64: scores})[64].scores.mean())
-        naive.append(max(np.mean(list(arm.values())) for arm in scores.values()))
+        scores = rng.normal(size=(10, len(RATES)))
+        crossed.append(choices(scores).weigh(scores).mean())
+        naive.append(scores.mean(axis=0).max())
     error = math.sqrt(1 / 10 / 500)
     assert np.mean(crossed) == pytest.approx(0, abs=4 * error)
     assert np.mean(naive) > 20 * error  # the highest of four means is about one standard error too high
 
 
-def test_a_seed_that_is_missing_at_one_rate_stays_in_its_half() -> None:
+def test_a_seed_that_is_missing_where_the_others_choose_has_no_score() -> None:
     scores = {1e-4: {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0}, 1e-3: {0: 1.0, 2: 1.0, 3: 1.0}}
     found = at_best_rate({64: scores})[64]
-    assert found.chosen == (1e-3, 1e-3)
+    assert found.chosen == {1e-4: 0.0, 1e-3: 1.0}
+    assert found.seeds == (0, 1, 2, 3)
     assert found.scores.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_one_seed_cannot_choose_and_score() -> None:
-    with pytest.raises(ValueError, match=r"batch 64, rate 0\.001: no seed has a score, in one half"):
+    with pytest.raises(ValueError, match="batch 64: no seed has a score, in one half"):
         at_best_rate({64: {1e-3: {0: 1.0}}})
+    with pytest.raises(ValueError, match=r"batch 64, rate 0\.001: no seed has a score"):
+        at_best_rate({64: {1e-3: {}, 1e-4: {0: 1.0}}})
 
 
 def test_averages_are_over_the_rates_of_each_seed() -> None:
@@ -94,11 +106,5 @@ def test_a_band_that_reaches_an_end_is_open() -> None:
 
 
 def test_scores_that_are_not_finite_are_refused_by_place() -> None:
-    with pytest.raises(ValueError, match=r"batch 16, rate 0\.001: 1 of 2 are not finite"):
+    with pytest.raises(ValueError, match=r"batch 16, rate 0\.001: 1 of 4 are not finite"):
         at_best_rate({16: {1e-3: {0: 1.0, 1: 0.0, 2: math.nan, 3: 0.0}}})
-
-
-def test_a_half_that_chooses_the_edge_marks_the_batch() -> None:
-    edge = {seed: 1.0 - seed % 2 for seed in range(6)}
-    found = at_best_rate({64: {1e-4: edge} | constant(**{"1e-3": 0.9, "1e-2": 0.0})})[64]
-    assert (found.chosen, found.best, found.at_edge) == ((1e-4, 1e-3), 1e-3, True)

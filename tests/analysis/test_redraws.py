@@ -52,26 +52,42 @@ def test_where_nothing_was_to_choose_it_is_nearly_students_error() -> None:
     assert (tuned.mean.freedom, tuned.mean.seeds) == (38, 40)
 
 
-def test_clear_rates_are_chosen_in_every_resample_each_half_by_the_other() -> None:
+def test_clear_rates_are_chosen_in_every_resample() -> None:
     grid = made(np.random.default_rng(0), lower=5.0)
     found = at_best_rate(grid)[1].redrawn
-    drawn = [[found.runs[place] for place in row] for row in found.drawn[:50]]
-    assert {rate for row in drawn for rate, _ in row} == {1e-3}
-    assert {seed % 2 for row in drawn for _, seed in row[:5]} == {0}
-    assert {seed % 2 for row in drawn for _, seed in row[5:]} == {1}
-    assert len({tuple(row) for row in drawn}) == 50
+    assert (found.weights[:, :, 1] == 1).all()
+    assert len({tuple(sorted(row)) for row in found.drawn.tolist()}) > 900
 
 
 def test_resamples_score_any_metric_of_the_runs_that_they_drew() -> None:
     grid = made(np.random.default_rng(0))
     tuned = at_best_rate(grid)[1]
-    found = tuned.redrawn
-    values = {(rate, seed): 10.0 * score for rate, arm in grid[1].items() for seed, score in arm.items()}
-    other = found.mean(10 * tuned.scores, values)
+    tenfold = {rate: {seed: 10 * score for seed, score in arm.items()} for rate, arm in grid[1].items()}
+    other = tuned.mean_of(tenfold)
     assert other.value == pytest.approx(10 * tuned.mean.value)
     assert other.error == pytest.approx(10 * tuned.mean.error)
-    known = found.mean(10 * tuned.scores, values | {(1e-4, 0): math.nan})
-    assert 0.8 * other.error < known.error < 1.2 * other.error
+    tenfold[1e-4][0] = math.nan
+    assert 0.8 * other.error < tuned.mean_of(tenfold).error < 1.2 * other.error
+
+
+def test_resamples_have_the_error_of_the_mean() -> None:
+    grid = made(np.random.default_rng(0), lower=0.03)
+    tuned = at_best_rate(grid)[1]
+    again = tuned.resampled(grid[1])
+    assert again.shape == (1_000, 10)
+    assert np.isfinite(again).all()
+    assert again.mean(axis=1).std(ddof=1) * math.sqrt(10 / 8) == pytest.approx(tuned.mean.error)
+
+
+@pytest.mark.parametrize("known", [1, 2, 3])
+def test_what_hardly_a_seed_tells_has_no_error_that_is_known(known: int) -> None:
+    grid = made(np.random.default_rng(0))
+    told = {
+        rate: {seed: score if seed < known else math.nan for seed, score in arm.items()}
+        for rate, arm in grid[1].items()
+    }
+    found = at_best_rate(grid)[1].mean_of(told)
+    assert (found.error, found.seeds) == (math.inf, known)
 
 
 def test_a_batch_size_has_the_same_error_whatever_else_is_there() -> None:
@@ -86,6 +102,8 @@ def test_a_half_of_one_seed_leaves_the_error_open() -> None:
         tuned = at_best_rate(grid)[1]
         assert math.isinf(tuned.mean.error) == open_error
         assert tuned.redrawn.drawn.shape == (0 if open_error else 1_000, seeds)
+        # a resample of one seed over and over has nobody to choose for it
+        assert len(tuned.resampled(grid[1])) == pytest.approx(0 if open_error else 1_000 * (1 - 4 / 4**4), abs=15)
 
 
 def test_equal_scores_have_no_error() -> None:
@@ -98,7 +116,7 @@ def test_missing_runs_leave_a_mean_with_the_seeds_there_are() -> None:
     del grid[1][1e-3][9], grid[1][1e-4][0]
     tuned = at_best_rate(grid)[1]
     assert tuned.mean.seeds == 9
-    assert tuned.redrawn.drawn.shape == (1_000, 9)
+    assert np.isfinite(tuned.resampled(grid[1])).all()
     assert 0 < tuned.mean.error < 0.2
 
 

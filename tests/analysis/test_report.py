@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from analysis.test_answer import LEVELS, answered, fill, two_environments
 from rlbatch.analysis import plots
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.comparison import compare
+from rlbatch.analysis.methods import methods
 from rlbatch.analysis.report import page
 from rlbatch.analysis.tables import tables_of
 from rlbatch.cli import main
@@ -82,8 +85,26 @@ def test_the_page_asks_the_network_for_nothing_and_allows_its_own_scripts_alone(
     (policy,) = [a["content"] or "" for tag, a in reader.elements if tag == "meta" and "http-equiv" in a]
     assert "default-src 'none'" in policy
     assert len(re.findall(r"'sha256-[A-Za-z0-9+/=]{44}'", policy)) == 2
-    assert "script-src 'unsafe" not in policy
+    assert re.search(r"script-src( 'sha256-[^']*')+$", policy)
     assert len(reader.scripts) == 3
+
+
+def test_the_style_is_no_markup_that_is_escaped(html: str) -> None:
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert '[aria-pressed="false"]' in style
+    assert "&" not in style
+
+
+def test_the_page_says_what_the_runs_were_trained_with(known: Answer, tmp_path: Path) -> None:
+    shutil.copytree(known.comparison.collected.experiments[0], tmp_path / "known")
+    for number, path in enumerate(sorted(tmp_path.glob("known/CartPole-v1/**/config.json"))):
+        record = json.loads(path.read_text())
+        made = {"versions": {"torch": f"2.{number % 2}"}, "git_commit": "c0ffee"}
+        path.write_text(json.dumps(record | {"provenance": made, "device": "cuda:0"}))
+    found = answer(compare([tmp_path / "known"]))
+    html = page(found, [])
+    assert "Trained with torch 2.0 and 2.1; on cpu and cuda:0. Git commits of the working directory: c0ffee." in html
+    assert "was trained with torch 2.0 and 2.1; on cpu and cuda:0 (engine stacked" in methods(found)
 
 
 def test_what_runs_say_is_text_and_never_markup(html: str) -> None:

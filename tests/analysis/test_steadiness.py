@@ -14,7 +14,7 @@ from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.recommend import recommend
 from rlbatch.analysis.steadiness import comparable, steadiness_of, steadiness_samples
 from rlbatch.analysis.tables import tables_of
-from rlbatch.analysis.ways import same_means
+from rlbatch.analysis.ways import metric_of, same_means
 
 STEADY, FALLING, LAZY = (10.0, 250.0, 400.0, 400.0, 400.0), (10.0, 470.0, 200.0, 470.0, 410.0), (10.0,) * 5
 """The first two have the same area; the third never learns, and so never falls."""
@@ -65,7 +65,7 @@ def test_at_their_own_best_rates_the_runs_are_those_that_the_score_is_taken_from
     assert scale is not None
     assert falls[16].tolist() == pytest.approx([-270 / scale] * 12)
     assert falls[64].tolist() == pytest.approx([0.0] * 12, abs=1e-9)
-    means = same_means(part.ways[0], part.cells, "drawdown_max", falls)
+    means = same_means(part.ways[0], part.cells, metric_of("drawdown_max"), falls)
     assert means[16].value == pytest.approx(-270 / scale)
     assert means[16].freedom == 10  # the error is that of the choice too: 12 seeds, less one for each half
 

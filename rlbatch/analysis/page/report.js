@@ -9,6 +9,7 @@
   const PAPER = { width: 660, height: 270 }; // pixels that fit on a sheet
   const APART = 1.12; // factor between the places of two ways at one batch size
   const LABEL = 22; // letters of a row's name in a heat map
+  const SHAPES = ["M7 5a5 5 0 1 0 10 0a5 5 0 1 0-10 0", "M8 1h8v8h-8z", "M12 0l5 5l-5 5l-5-5z", "M12 0l5 9h-10z"]; // symbols
   const hidden = new Set(); // batch sizes that the filter hides
   let paper = false;
 
@@ -16,6 +17,10 @@
     const n = parseInt(colour.slice(1), 16);
     return `rgba(${n >> 16}, ${(n >> 8) & 255}, ${n & 255}, ${part})`;
   };
+
+  // names are text, not the markup that Plotly draws
+  const plain = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  const cut = (name) => name.length > LABEL ? `${name.slice(0, LABEL / 2)}…${name.slice(1 - LABEL / 2)}` : name;
 
   const pick = (one, indices) => Object.fromEntries(Object.entries(one).map(([key, value]) =>
     [key, Array.isArray(value) && value.length ? indices.map((k) => value[k]) : value]));
@@ -58,11 +63,12 @@
     ];
   });
 
-  const heat = (series) => {
+  const heat = (series, picture) => {
     const columns = [...new Set(series.flatMap((one) => one.x))].sort((a, b) => a - b);
     const z = series.map((one) => columns.map((x) => one.x.includes(x) ? one.y[one.x.indexOf(x)] : null));
-    return [{ type: "heatmap", x: columns.map(String), y: series.map((one) => one.name), z, colorscale: "Viridis",
-      xgap: 1, ygap: 1, texttemplate: "%{z:.3~g}", hoverongaps: false, colorbar: { thickness: 12 },
+    return [{ type: "heatmap", x: columns.map(String), y: series.map((one) => plain(one.name)), z, colorscale: "Viridis",
+      xgap: 1, ygap: 1, texttemplate: "%{z:.3~g}", hoverongaps: false,
+      colorbar: { thickness: 12, title: { text: picture.colours, side: "right" } },
       hovertemplate: "batch %{x}, %{y}: %{z:.4~g}<extra></extra>" }];
   };
 
@@ -75,8 +81,8 @@
     const y = { ...axis, title: { text: picture.y, standoff: 8 }, type: picture.logY ? "log" : "linear" };
     if (picture.kind === "heat") {
       x.type = y.type = "category";
-      y.tickvals = series.map((one) => one.name);
-      y.ticktext = y.tickvals.map((name) => name.length > LABEL ? `${name.slice(0, LABEL - 1)}…` : name);
+      y.tickvals = series.map((one) => plain(one.name));
+      y.ticktext = series.map((one) => plain(cut(one.name)));
     }
     if (picture.kind === "dots") {
       x.tickvals = [...new Set(series.flatMap((one) => one.x))].sort((a, b) => a - b);
@@ -92,11 +98,11 @@
   const sample = (picture, one) => {
     const space = "http://www.w3.org/2000/svg";
     const svg = document.createElementNS(space, "svg");
-    const mark = document.createElementNS(space, picture.kind === "lines" ? "line" : "circle");
+    const mark = document.createElementNS(space, picture.kind === "lines" ? "line" : "path");
     const facts = picture.kind === "lines"
       ? { x1: 0, y1: 5, x2: 24, y2: 5, stroke: one.colour, "stroke-width": 3,
         "stroke-dasharray": strokes[one.style % strokes.length] }
-      : { cx: 12, cy: 5, r: 5, fill: one.colour };
+      : { d: SHAPES[one.style % SHAPES.length], fill: one.colour };
     Object.entries({ width: 24, height: 10, "aria-hidden": true }).forEach(([key, value]) => svg.setAttribute(key, value));
     Object.entries(facts).forEach(([key, value]) => mark.setAttribute(key, value));
     svg.append(mark);

@@ -1,0 +1,106 @@
+"""Does it depend on the design what the batch size does? Slopes at one value of a setting, minus those at another.
+
+Two slopes of which one is shown to be above zero and the other is not need not differ. So wherever an experiment varies
+another setting than batch size and learning rate, the slopes themselves are compared, over the batch sizes that both
+have. Arms that both share are in both slopes with the same weight, and so in the difference with none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rlbatch.analysis import trend
+from rlbatch.analysis.answer import Part
+from rlbatch.analysis.arms import FOLLOWING, design_words
+from rlbatch.analysis.intervals import Estimate, combine
+from rlbatch.analysis.ways import Kind
+
+
+class Contrast(NamedTuple):
+    """How the slope at one value of a setting differs from that at its first value, all else being the same.
+
+    Attributes:
+        part: at the value.
+        base: at the first value.
+        axis: the setting.
+        kind: of the way to compare.
+        batch_sizes: those that both have.
+        slope: of `part` over these, per doubling.
+        base_slope: of `base`.
+        difference: one minus the other.
+    """
+
+    part: Part
+    base: Part
+    axis: str
+    kind: Kind
+    batch_sizes: tuple[int, ...]
+    slope: Estimate
+    base_slope: Estimate
+    difference: Estimate
+
+    @property
+    def where(self) -> str:
+        """The environment, with what is the same on both sides."""
+        same = {name: value for name, value in self.base.slice.fixed.items() if name != self.axis}
+        return self.base.scored.task.name + design_words(same)
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """Other settings that vary with it, though neither design nor rule makes them: the cause may be these."""
+        made = {name for names in FOLLOWING.values() for name in names}
+        names = [name for name in self.part.scored.task.following if name not in made]
+        return tuple(name for name in names if _values(self.part, name) != _values(self.base, name))
+
+    @property
+    def value(self) -> Any:
+        """Of the setting."""
+        return self.part.slice.fixed[self.axis]
+
+    @property
+    def base_value(self) -> Any:
+        """The first value of the setting."""
+        return self.base.slice.fixed[self.axis]
+
+
+def contrasts_of(parts: Sequence[Part]) -> tuple[Contrast, ...]:
+    """Returns the differences of slopes in each environment, in each way in which neither verdict is withheld."""
+    return tuple(_contrasts(parts))
+
+
+def _contrasts(parts: Sequence[Part]) -> Iterator[Contrast]:
+    for place, part in enumerate(parts):
+        for axis in part.slice.fixed:
+            base = next((one for one in parts[:place] if _differs_in(axis, one, part)), None)
+            for way in () if base is None else part.ways:
+                if base is not None and not way.withheld:
+                    yield from _contrast(part, base, axis, way.kind)
+
+
+def _differs_in(axis: str, one: Part, other: Part) -> bool:
+    """Tells whether two parts are of one environment and differ in this setting alone."""
+    fixed, others = one.slice.fixed, other.slice.fixed
+    return one.scored is other.scored and all((fixed[name] == others[name]) == (name != axis) for name in fixed)
+
+
+def _contrast(part: Part, base: Part, axis: str, kind: Kind) -> Iterator[Contrast]:
+    means, base_means = ({way.kind: way.means for way in one.ways if not way.withheld} for one in (part, base))
+    sizes = tuple(sorted(set(means[kind]) & set(base_means.get(kind, ()))))
+    if len(sizes) < 2:
+        return
+    own = [size for size in sizes if _arms(part, size) != _arms(base, size)]
+    weights = dict(zip(sizes, trend.weights(sizes), strict=True))
+    terms = [(means[kind][size], weights[size]) for size in own]
+    terms += [(base_means[kind][size], -weights[size]) for size in own]
+    slope, base_slope = (trend.slope({size: one[kind][size] for size in sizes}) for one in (means, base_means))
+    if terms:
+        yield Contrast(part, base, axis, kind, sizes, slope, base_slope, combine(*map(list, zip(*terms, strict=True))))
+
+
+def _values(part: Part, name: str) -> set[str]:
+    return {repr(getattr(arm.arm.config, name, None)) for arm in part.cells.values()}
+
+
+def _arms(part: Part, size: int) -> set[str]:
+    return {arm.arm.path for (batch, _), arm in part.cells.items() if batch == size}
