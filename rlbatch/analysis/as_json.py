@@ -85,6 +85,7 @@ def _way(part: Part, way: Way) -> dict[str, Any]:
         "samples": way.samples,
         "iqm": {batch: way.iqm(batch) for batch in way.samples},
         "tuned": {batch: _but(one._asdict(), "redrawn") for batch, one in way.tuned.items()},
+        "rate_factor": way.rate_factor,
         "verdicts": part.verdicts[way.kind],
     }
 

@@ -30,6 +30,8 @@ from rlbatch.references import read_references
 from rlbatch.results import RunFolder, find_runs
 
 AGGREGATE = "_aggregate"
+_COMPARED = "compared-"
+"""How the run is named that tells the HParams page what is compared."""
 
 
 class Board:
@@ -47,7 +49,8 @@ class Board:
     @property
     def shows_means(self) -> bool:
         """Whether there are charts of means for TensorBoard to show."""
-        return bool(self._written)
+        beside = (AGGREGATE, _COMPARED)
+        return any(not place.name.startswith(beside) for place in self._written)
 
     def refresh(self) -> list[str]:
         """Writes what has changed since the last time; returns what is not in it and why, a line each."""
@@ -62,7 +65,7 @@ class Board:
             with _noted(without, experiment):
                 tree = contents(experiment.path.resolve().name, found, read_references(experiment.references_path))
                 digest = hashlib.sha256(compared.SerializeToString(deterministic=True)).hexdigest()
-                tree[Path(f"compared-{digest[:8]}")] = [(0, compared)]
+                tree[Path(f"{_COMPARED}{digest[:8]}")] = [(0, compared)]
                 self._write(experiment.path / AGGREGATE, tree)
         for why in dict.fromkeys(without.values()):
             first, *others = (str(path) for path, reason in without.items() if reason == why)

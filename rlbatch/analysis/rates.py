@@ -3,6 +3,8 @@
     at_best_rate   each batch size at its own best rate: as if everybody tuned
     averaged       over all rates, with the width of the band of good rates: how much tuning it takes
 
+And does the best rate move with the batch size (`rate_shift`)?
+
 The highest of several means is too high by what luck adds to it, and the more so the more rates there are. So rates
 are chosen on one half of the seeds and scored on the other, over many such halves: every score that counts comes from a
 seed that had no part in choosing its rate; see `halves.py`. What is estimated is the score at a rate that was tuned
@@ -23,6 +25,7 @@ import numpy as np
 from rlbatch.analysis.halves import choices
 from rlbatch.analysis.intervals import SEED, Estimate, Floats, sample_of
 from rlbatch.analysis.redraws import Redrawn, redraw
+from rlbatch.analysis.trend import slope
 
 Scores = Mapping[float, Mapping[int, float]]
 """Learning rate -> seed -> score, at one batch size."""
@@ -106,6 +109,23 @@ def at_best_rate(grid: Grid) -> dict[int, Tuned]:
         ValueError: of some batch size no two halves have a score at every rate.
     """
     return {batch: _tuned(batch, scores) for batch, scores in grid.items()}
+
+
+def rate_shift(tuned: Mapping[int, Tuned]) -> Estimate | None:
+    """Returns by how many doublings the rate that halves of the seeds choose changes per doubling of the batch size.
+
+    It would be 1/2 if the best rate grew with the square root of the batch size, and 1 if it grew as the batch size.
+    What counts is the mean logarithm over all halves; its error is that of choosing anew with other seeds.
+
+    Returns:
+        None with one batch size, or where none had rates to choose from.
+    """
+    if len(tuned) < 2 or max(len(one.rates) for one in tuned.values()) < 2:
+        return None
+    means = {}
+    for batch, one in tuned.items():
+        means[batch] = one.redrawn.mean(np.tile(np.log2(one.rates), (len(one.seeds), 1)))
+    return slope(means)
 
 
 def averaged(grid: Grid) -> dict[int, Averaged]:

@@ -152,11 +152,17 @@ def _trend(part: Part, verdicts: Verdicts) -> list[str]:
 
 
 def _rates(way: Way) -> list[str]:
-    """Returns at which learning rate each batch size is best, where several were tried."""
+    """Returns at which learning rate each batch size is best, where several were tried, and whether that moves."""
     told = [
         f"{tuned.best:g} at batch {batch}{' (edge)' if tuned.at_edge else ''}" for batch, tuned in way.tuned.items()
     ]
-    return [f"Best learning rates on all seeds: {'; '.join(told)}."] if told else []
+    said = [f"Best learning rates on all seeds: {'; '.join(told)}."] if told else []
+    if way.rate_factor is not None:
+        said.append(
+            f"Per doubling of the batch the best rate changes by a factor of {shown(way.rate_factor)}; with the square "
+            "root of the batch size it would be 1.41."
+        )
+    return said
 
 
 def _pick_lines(picks: Mapping[str, Pick], sizes: Sequence[int]) -> list[str]:

@@ -112,12 +112,17 @@ def _hump_tables(part: Part) -> list[Table]:
 
 
 def _rate_lines(way: Way) -> list[str]:
-    """Returns which learning rates the halves of the seeds choose, where they do."""
+    """Returns which learning rates the halves of the seeds choose, where they do, and whether these move."""
     told = [
         f"batch {batch}: {', '.join(f'{rate:g} {share:.0%}' for rate, share in tuned.chosen.items() if share > 0)}"
         for batch, tuned in way.tuned.items()
     ]
-    return [f"learning rates that halves of the seeds choose: {'; '.join(told)}"] if told else []
+    if not told:
+        return []
+    lines = [f"learning rates that halves of the seeds choose: {'; '.join(told)}"]
+    if way.rate_factor is not None:
+        lines.append(f"per doubling of the batch these change by a factor of {shown(way.rate_factor)}")
+    return lines
 
 
 def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:

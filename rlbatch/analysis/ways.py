@@ -76,6 +76,14 @@ class Way(NamedTuple):
         """Returns how many independent scores would tell as much of a batch size's mean."""
         return effective_size(self.means[batch], self.samples[batch])
 
+    @property
+    def rate_factor(self) -> Interval | None:
+        """By which factor the best learning rate changes per doubling of the batch; None where that is not known."""
+        shift = rates.rate_shift(self.tuned)
+        if shift is None or math.isinf(shift.error):
+            return None
+        return Interval(*(2**end for end in shift.interval()))
+
     def iqm(self, batch: int) -> Interval:
         """Returns the interquartile mean of a batch size's scores."""
         return interquartile_mean(self.samples[batch], SEED, resampled=self.resampled.get(batch))

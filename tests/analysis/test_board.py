@@ -264,6 +264,16 @@ def test_below_an_experiment_and_without_runs_there_is_nothing_to_show(experimen
     assert not list(experiment.parent.rglob("_aggregate"))
 
 
+def test_before_the_first_evaluation_there_are_no_charts(tmp_path: Path) -> None:
+    record(tmp_path / "x", [], None, batch_size=32)
+    shown = Board(tmp_path / "x")
+    assert shown.refresh() == []
+    assert not shown.shows_means
+    record(tmp_path / "x", [1.0], None, batch_size=32, seed=1)
+    shown.refresh()
+    assert shown.shows_means
+
+
 def test_one_run_is_shown_without_an_interval(tmp_path: Path) -> None:
     record(tmp_path / "x", [1.0, 2.0], batch_size=32)
     Board(tmp_path).refresh()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rlbatch.analysis.halves import choices
-from rlbatch.analysis.rates import Grid, at_best_rate, averaged, good_band
+from rlbatch.analysis.rates import Grid, at_best_rate, averaged, good_band, rate_shift
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+RATES4 = (1e-4, 4e-4, 16e-4)
 
 
 def constant(**scores: float) -> dict[float, dict[int, float]]:
@@ -46,6 +47,29 @@ def test_an_optimum_at_the_edge_of_the_grid_is_marked() -> None:
     edge = constant(**{"1e-4": 0.1, "1e-3": 0.5, "1e-2": 0.7})
     found = at_best_rate({16: middle, 64: edge, 256: {1e-3: dict.fromkeys(range(6), 0.5)}})
     assert {batch: tuned.at_edge for batch, tuned in found.items()} == {16: False, 64: True, 256: True}
+
+
+def test_whether_the_best_rate_moves_is_told_in_doublings_per_doubling() -> None:
+    rng = np.random.default_rng(0)
+
+    def grid(best: dict[int, int]) -> Grid:
+        return {
+            batch: {rate: dict(enumerate(rng.normal(1.0 if i == at else 0.0, 0.1, 8))) for i, rate in enumerate(RATES4)}
+            for batch, at in best.items()
+        }
+
+    moved = rate_shift(at_best_rate(grid({16: 0, 64: 1, 256: 2})))
+    still = rate_shift(at_best_rate(grid({16: 1, 64: 1, 256: 1})))
+    assert moved is not None
+    assert still is not None
+    assert (moved.value, moved.error) == (pytest.approx(1.0), 0.0)  # four times the rate at four times the batch size
+    assert (still.value, still.error) == (0.0, 0.0)
+    level = {batch: {rate: dict(enumerate(rng.normal(size=8))) for rate in RATES4} for batch in (16, 64)}
+    unsure = rate_shift(at_best_rate(level))
+    assert unsure is not None
+    assert unsure.interval().low < 0 < unsure.interval().high
+    assert rate_shift(at_best_rate({16: level[16]})) is None
+    assert rate_shift(at_best_rate({batch: {1e-3: dict.fromkeys(range(4), 0.5)} for batch in (16, 64)})) is None
 
 
 def test_luck_does_not_raise_the_score_at_the_best_of_equal_rates() -> None:

@@ -109,6 +109,8 @@ def test_every_figure_is_drawn_and_nothing_is_refused_or_asked_for(loaded: Loade
     assert not [one for one in titles if "hare" in one or "loud" in one]  # plotly offers to send a figure away
     response = page.locator("#cartpole-v1-n-steps-1-response")
     assert response.locator(".legend button").count() == 3
+    shapes = response.locator(".legend path").evaluate_all("(all) => all.map((one) => one.getAttribute('d'))")
+    assert len(set(shapes)) == 3  # what tells them apart without colours
     assert response.locator(".xaxislayer-above text").all_text_contents() == ["16", "64", "128"]
 
 
@@ -171,6 +173,7 @@ def test_a_line_is_hidden_in_one_figure_by_its_legend(opened: Any) -> None:
     button = figure.get_by_role("button", name="batch 64")
     press(opened, button, "Enter")
     assert button.get_attribute("aria-pressed") == "false"
+    assert "line-through" in button.evaluate("(one) => getComputedStyle(one).textDecorationLine")
     assert (lines(figure), lines(other)) == (2, 3)
     press(opened, button, "Enter")
     assert lines(figure) == 3
@@ -214,9 +217,11 @@ def test_figures_follow_the_colour_scheme_and_paper_is_white(opened: Any) -> Non
 
 
 def test_a_narrow_window_scrolls_tables_and_not_the_page(opened: Any) -> None:
+    whole = opened.viewport_size
     opened.set_viewport_size({"width": 390, "height": 800})
     plots = "Math.max(...[...document.querySelectorAll('.main-svg')].map((one) => one.getBoundingClientRect().right))"
     until(lambda: opened.evaluate(plots) <= 390)
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     selects = "Math.max(...[...document.querySelectorAll('select')].map((one) => one.getBoundingClientRect().right))"
     assert opened.evaluate(selects) <= 390
+    opened.set_viewport_size(whole)

@@ -50,6 +50,15 @@ def _script(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def headline(summaries: ModuleType) -> ModuleType:
+    kept = list(sys.path)
+    try:
+        return load(RESULTS / "readme" / "figure.py", "figure")
+    finally:
+        sys.path[:] = kept
+
+
+@pytest.fixture(scope="session")
 def keep(summaries: ModuleType) -> ModuleType:
     kept = list(sys.path)
     try:

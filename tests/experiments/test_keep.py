@@ -32,12 +32,13 @@ def test_every_run_is_a_row_and_the_words_are_those_of_recommend(keep: ModuleTyp
     lost, broken = config(batch_size=64, seed=50), config(batch_size=64, seed=51)
     write(runs, lost, [10.0, 20.0], "diverged", "a loss was not finite")
     write(runs, broken, [10.0], "crashed", "killed")
-    plan(runs, [*configs, lost, broken], reference={"batch_size": 64})
+    plan(runs, [*configs, lost, broken], reference={"batch_size": 64}, metric="auc", equivalence=0.1)
     home = keep.keep("known", runs)
     text = (home / "README.md").read_text()
     assert text.startswith("# Which is it?\n")
     (told,) = recommend(answer(compare([runs])))
     assert all(sentence in text for sentence in told.sentences)
+    assert "- incomplete: 1 run missing (1 crashed)\n" in text
     with (home / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 5 + 2
@@ -50,6 +51,22 @@ def test_every_run_is_a_row_and_the_words_are_those_of_recommend(keep: ModuleTyp
     assert pictures
     assert all(name.endswith(".svg") for name in pictures)
     assert all(f"(figures/{name})" in text for name in pictures)
+
+
+def test_nothing_is_kept_of_what_was_not_declared(keep: ModuleType, homes: Path) -> None:
+    runs = homes / "known"
+    plan(runs, fill(runs, LEVELS, seeds=2), reference={"batch_size": 64})
+    with pytest.raises(ValueError, match="known is not as it was declared: "):
+        keep.keep("known", runs)
+    assert not (homes / "kept" / "known").exists()
+
+
+def test_the_main_readme_says_what_the_kept_scores_say(headline: ModuleType) -> None:
+    text = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+    told = headline.numbers()
+    assert len(told) == 6
+    for what, number in told.items():
+        assert number in text, what
 
 
 def test_nothing_is_kept_of_half_an_experiment(keep: ModuleType, homes: Path) -> None:
