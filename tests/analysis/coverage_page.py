@@ -99,15 +99,16 @@ TABLE chances
 ## Each batch size at its own best rate
 
 Three rates, of which two score as high as the best one or 0.1 lower, the same for all batch sizes, which are therefore
-equal. The rate is chosen on one half of the seeds and scored on the other. The scores that come of it are not
-independent of each other; where they are taken for such, verdicts err as the lines "for comparison" say. So the error
-of the choice is measured by drawing seeds anew, choosing again and scoring again.
+equal. Rates are chosen on halves of the seeds and scored on the others, over all ways to halve them, or 126 of more
+than ten. The scores that come of it are not independent of each other; where they are taken for such, verdicts err as
+the lines "for comparison" say. So the error of the choice is measured by drawing seeds anew, choosing again and scoring
+again, with half of the variance between the ways to halve them added.
 
 Shares in per cent of experiments with *any* false verdict, which is to be 5 % at most:
 
 TABLE at_best_rates
-Coverage of 95 % intervals, in per cent, of what such a score is on average. It is to be 95 % at least: the resamples
-vary more than fresh seeds would, so that most intervals are longer than they need be.
+Coverage of 95 % intervals, in per cent, of what such a score is on average. It is to be 95 % at least: most intervals
+are longer than they need be.
 
 TABLE scores_at_best_rates
 ## The advantage of the batch size that half of the seeds choose
