@@ -7,14 +7,14 @@ have. Arms that both share are in both slopes with the same weight, and so in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rlbatch.analysis import trend
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.arms import FOLLOWING, design_words
 from rlbatch.analysis.intervals import Estimate, combine
-from rlbatch.analysis.ways import Kind
+from rlbatch.analysis.ways import Kind, Way
 
 
 class Contrast(NamedTuple):
@@ -65,17 +65,24 @@ class Contrast(NamedTuple):
 
 
 def contrasts_of(parts: Sequence[Part]) -> tuple[Contrast, ...]:
-    """Returns the differences of slopes in each environment, in each way in which neither verdict is withheld."""
-    return tuple(_contrasts(parts))
+    """Returns the differences of slopes in each environment, in each way in which both may have verdicts.
 
-
-def _contrasts(parts: Sequence[Part]) -> Iterator[Contrast]:
+    What is compared at different learning rates is not compared here.
+    """
+    found = []
     for place, part in enumerate(parts):
         for axis in part.slice.fixed:
             base = next((one for one in parts[:place] if _differs_in(axis, one, part)), None)
-            for way in () if base is None else part.ways:
-                if base is not None and not way.withheld:
-                    yield from _contrast(part, base, axis, way.kind)
+            ways = {} if base is None else {way.words: way for way in base.ways if not way.withheld}
+            found += [
+                _contrast(part, base, axis, way, ways[way.words])
+                for way in part.ways
+                if base is not None
+                and not way.withheld
+                and way.words in ways
+                and len(_shared(way, ways[way.words])) > 1
+            ]
+    return tuple(found)
 
 
 def _differs_in(axis: str, one: Part, other: Part) -> bool:
@@ -84,18 +91,20 @@ def _differs_in(axis: str, one: Part, other: Part) -> bool:
     return one.scored is other.scored and all((fixed[name] == others[name]) == (name != axis) for name in fixed)
 
 
-def _contrast(part: Part, base: Part, axis: str, kind: Kind) -> Iterator[Contrast]:
-    means, base_means = ({way.kind: way.means for way in one.ways if not way.withheld} for one in (part, base))
-    sizes = tuple(sorted(set(means[kind]) & set(base_means.get(kind, ()))))
-    if len(sizes) < 2:
-        return
-    own = [size for size in sizes if _arms(part, size) != _arms(base, size)]
+def _shared(way: Way, other: Way) -> tuple[int, ...]:
+    return tuple(sorted(set(way.means) & set(other.means)))
+
+
+def _contrast(part: Part, base: Part, axis: str, way: Way, base_way: Way) -> Contrast:
+    sizes = _shared(way, base_way)
+    slope, base_slope = (trend.slope({size: one.means[size] for size in sizes}) for one in (way, base_way))
     weights = dict(zip(sizes, trend.weights(sizes), strict=True))
-    terms = [(means[kind][size], weights[size]) for size in own]
-    terms += [(base_means[kind][size], -weights[size]) for size in own]
-    slope, base_slope = (trend.slope({size: one[kind][size] for size in sizes}) for one in (means, base_means))
-    if terms:
-        yield Contrast(part, base, axis, kind, sizes, slope, base_slope, combine(*map(list, zip(*terms, strict=True))))
+    for size in sizes:
+        if _arms(part, size) == _arms(base, size):
+            weights[size] = 0.0
+    both = [way.means[size] for size in sizes] + [base_way.means[size] for size in sizes]
+    difference = combine(both, [*weights.values(), *(-weight for weight in weights.values())])
+    return Contrast(part, base, axis, way.kind, sizes, slope, base_slope, difference)
 
 
 def _values(part: Part, name: str) -> set[str]:

@@ -120,7 +120,9 @@ def combine(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate
     total, freedom = sum(squares), 1.0
     if 0 < total < math.inf:
         freedom = total**2 / sum(s**2 / e.freedom for s, (e, _) in zip(squares, terms, strict=True))
-    return Estimate(value, math.sqrt(total), freedom, min(e.seeds for e, _ in terms))
+    return Estimate(
+        value, math.sqrt(total), freedom, min(e.seeds for e, _ in terms or zip(estimates, weights, strict=True))
+    )
 
 
 def difference_of(scores: ArrayLike, others: ArrayLike) -> Estimate:

@@ -25,7 +25,7 @@ def made(rng: np.random.Generator, *, arms: int = 1, seeds: int = 10, lower: flo
 
 
 def test_equal_batch_sizes_at_their_best_rates_are_seldom_called_different() -> None:
-    rng, errors, naive = np.random.default_rng(0), np.zeros(2), 0
+    rng, errors, naive = np.random.default_rng(2), np.zeros(2), 0
     for _ in range(100):
         tuned = at_best_rate(made(rng, arms=4))
         means = {batch: one.mean for batch, one in tuned.items()}
