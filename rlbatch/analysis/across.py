@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, samples_of
+from rlbatch.analysis.redraws import FEWEST
 
 RESAMPLES = 10_000
 _BLOCK = 2_000_000
@@ -236,16 +237,20 @@ def _redrawn(
     rng: np.random.Generator,
     confidence: float,
 ) -> list[Interval]:
-    """Returns Student's intervals, with errors as `redraws.py` has them for the mean: two seeds less per stratum."""
+    """Returns Student's intervals, with errors as `redraws.py` has them for the mean: two seeds less per stratum.
+
+    A seed without a score of its own, whose run is missing at the rate that others chose, may have some in resamples.
+    """
     strata, scores = _Strata([len(sample) for sample in samples]), np.concatenate(samples)
-    drawn = min(map(len, resampled))
+    fewest, drawn = min(strata.counts), min(map(len, resampled))
     again = np.concatenate([one[rng.permutation(len(one))[:drawn]] for one in resampled], axis=1)
     found = []
     for statistic in statistics:
         value, reach = float(statistic(scores[None], strata)[0][0]), np.inf
-        if drawn > 1:
-            fewest, freedom = min(strata.counts), len(scores) - 2 * len(samples)
-            error = float(statistic(again, strata)[0].std(ddof=1)) * np.sqrt(fewest / (fewest - 2))
+        if drawn > 1 and fewest >= FEWEST:
+            freedom = len(scores) - 2 * len(samples)
+            varied = statistic(again, _Strata([one.shape[1] for one in resampled]))[0]
+            error = float(varied.std(ddof=1)) * np.sqrt(fewest / (fewest - 2))
             reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
         found.append(Interval(value, value - reach, value + reach))
     return found

@@ -23,6 +23,7 @@ from rlbatch.analysis.front import Front
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import SEED, Estimate, Floats, Interval, combine
 from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.rates import rate_shift
 from rlbatch.analysis.scales import main_mark
 from rlbatch.analysis.seed_effect import seed_correlation
 from rlbatch.analysis.trend import Pooled
@@ -81,6 +82,16 @@ class Part:
     def cells(self) -> dict[tuple[int, float], ScoredArm]:
         """(batch size, learning rate before the rule) -> arm, for those of which runs count, in ascending order."""
         return self.scored.cells(self.slice)
+
+    @functools.cached_property
+    def rate_factor(self) -> Interval | None:
+        """By which factor the best learning rate changes per doubling of the batch size; None where that is not known.
+
+        Under a rule the rates that were tried follow the batch size already, and there is none.
+        """
+        way = self.ways[0]
+        shift = None if way.withheld or self.slice.follows_rule else rate_shift(way.tuned)
+        return None if shift is None else Interval(*(2**end for end in shift))
 
     @functools.cached_property
     def front(self) -> Front | None:

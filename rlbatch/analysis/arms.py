@@ -117,6 +117,12 @@ class Slice(NamedTuple):
         """Before the rule, in ascending order."""
         return tuple(sorted({rate for _, rate in self.cells}))
 
+    @property
+    def follows_rule(self) -> bool:
+        """Whether the learning rates of some arms follow the batch size by a rule."""
+        rules = {labels["lr_rule"] for arm in self.cells.values() for labels in arm.labels}
+        return bool({self.fixed["lr_rule"]} - {"none"} if "lr_rule" in self.fixed else rules - {"none"})
+
 
 @dataclass(frozen=True)
 class Task:

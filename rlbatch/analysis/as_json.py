@@ -85,7 +85,6 @@ def _way(part: Part, way: Way) -> dict[str, Any]:
         "samples": way.samples,
         "iqm": {batch: way.iqm(batch) for batch in way.samples},
         "tuned": {batch: _but(one._asdict(), "redrawn") for batch, one in way.tuned.items()},
-        "rate_factor": way.rate_factor,
         "verdicts": part.verdicts[way.kind],
     }
 
@@ -100,6 +99,7 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "marks": scored.marks,
             "scaled": part.scaled,
             "ways": [_way(part, way) for way in part.ways],
+            "rate_factor": part.rate_factor,
             "mark": part.mark,
             "front": part.front,
             "power_laws": [{"fixed": fixed, "law": law} for fixed, law in scored.power_laws(part.metric)],

@@ -142,8 +142,7 @@ class ScoredTask:
         evaluations = 0 if first.config is None else len(grid(first.config))
         unknown = [arm for arm in self.task.arms if arm.config is None]
         lacking = {arm.batch_size for arm in (*one.cells.values(), *unknown) if not arm.complete}
-        rule = _has_rule(first, one.fixed)
-        return front_of(cells, evaluations=evaluations, rule=rule, lacking=lacking)
+        return front_of(cells, evaluations=evaluations, rule=one.follows_rule, lacking=lacking)
 
 
 @dataclass(frozen=True)
@@ -254,9 +253,3 @@ def _across(these: Curves, values: Mapping[str, Floats], scale: Scale) -> dict[s
         "collapsed": share,
         "diverged": float(these.diverged.mean()),
     }
-
-
-def _has_rule(arm: Arm, fixed: Mapping[str, Any]) -> bool:
-    """Tells whether the learning rate of a slice follows the batch size by a rule."""
-    rules = {str(labels["lr_rule"]) for labels in arm.labels}
-    return bool(fixed.get("lr_rule", next(iter(rules), "none")) != "none")

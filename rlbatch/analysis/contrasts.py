@@ -16,13 +16,16 @@ from rlbatch.analysis.arms import FOLLOWING, design_words
 from rlbatch.analysis.intervals import Estimate, combine
 from rlbatch.analysis.ways import Kind, Way
 
+_DESIGNS = ("match", "lr_rule", "replay_ratio")
+"""Settings that stand for what they make of others."""
+
 
 class Contrast(NamedTuple):
-    """How the slope at one value of a setting differs from that at its first value, all else being the same.
+    """How the slope at one value of a setting differs from that at its base value, all else being the same.
 
     Attributes:
         part: at the value.
-        base: at the first value.
+        base: at the base value.
         axis: the setting.
         kind: of the way to compare.
         batch_sizes: those that both have.
@@ -49,7 +52,14 @@ class Contrast(NamedTuple):
     @property
     def also(self) -> tuple[str, ...]:
         """Other settings that vary with it, though neither design nor rule makes them: the cause may be these."""
-        made = {name for names in FOLLOWING.values() for name in names}
+        sides = (self.part, self.base)
+        labels = [one for side in sides for arm in side.cells.values() for one in arm.arm.labels]
+        made = {
+            name
+            for (label, value), names in FOLLOWING.items()
+            if self.axis in _DESIGNS or any(one[label] == value for one in labels)
+            for name in names
+        }
         names = [name for name in self.part.scored.task.following if name not in made]
         return tuple(name for name in names if _values(self.part, name) != _values(self.base, name))
 
@@ -60,7 +70,7 @@ class Contrast(NamedTuple):
 
     @property
     def base_value(self) -> Any:
-        """The first value of the setting."""
+        """That of the setting at the base."""
         return self.base.slice.fixed[self.axis]
 
 
@@ -70,19 +80,26 @@ def contrasts_of(parts: Sequence[Part]) -> tuple[Contrast, ...]:
     What is compared at different learning rates is not compared here.
     """
     found = []
-    for place, part in enumerate(parts):
+    for part in parts:
         for axis in part.slice.fixed:
-            base = next((one for one in parts[:place] if _differs_in(axis, one, part)), None)
-            ways = {} if base is None else {way.words: way for way in base.ways if not way.withheld}
+            base = _base(part, [one for one in parts if one is part or _differs_in(axis, one, part)], axis)
+            ways = {way.words: way for way in base.ways if not way.withheld}
             found += [
                 _contrast(part, base, axis, way, ways[way.words])
                 for way in part.ways
-                if base is not None
+                if base is not part
                 and not way.withheld
                 and way.words in ways
                 and len(_shared(way, ways[way.words])) > 1
             ]
     return tuple(found)
+
+
+def _base(part: Part, group: Sequence[Part], axis: str) -> Part:
+    """Returns what others are compared with: at the declared value, else without a rule, else the first of them."""
+    usable = [one for one in group if not all(way.withheld for way in one.ways)]
+    wanted = part.reference.get(axis, "none" if axis == "lr_rule" else None)
+    return next((one for one in usable if one.slice.fixed[axis] == wanted), (usable or [part])[0])
 
 
 def _differs_in(axis: str, one: Part, other: Part) -> bool:

@@ -77,10 +77,9 @@ def weights_again(scores: Floats, times: Floats) -> Floats:
 
 def weigh(weights: Floats, values: Floats) -> Floats:
     """Returns (..., n) the mean of values (n, R) by weights (..., n, R), over those that are known."""
-    known = ~np.isnan(values)
-    counted = np.where(known, weights, 0.0)
+    counted = np.where(np.isnan(values), 0.0, weights)
     with np.errstate(invalid="ignore"):
-        return np.asarray((counted * np.where(known, values, 0.0)).sum(axis=-1) / counted.sum(axis=-1))
+        return np.asarray((counted * np.where(counted > 0, values, 0.0)).sum(axis=-1) / counted.sum(axis=-1))
 
 
 @functools.cache

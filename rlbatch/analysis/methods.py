@@ -124,8 +124,8 @@ def _chosen(found: Answer) -> list[str]:
         return []
     return [
         f"Where each batch size has its own best learning rate, the seeds were parted into halves in up to "
-        f"{halves.SPLITS} ways; standard errors are from {redraws.RESAMPLES:,} resamples of choice and scores, and "
-        "intervals of interquartile means are Student's."
+        f"{halves.SPLITS} ways; squared standard errors are the variance over {redraws.RESAMPLES:,} resamples of "
+        "choice and scores, and half of the variance between the ways. Intervals of interquartile means are Student's."
     ]
 
 

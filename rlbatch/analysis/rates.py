@@ -21,11 +21,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlbatch.analysis.halves import choices
-from rlbatch.analysis.intervals import SEED, Estimate, Floats, sample_of
+from rlbatch.analysis.intervals import SEED, Estimate, Floats, Interval, sample_of
 from rlbatch.analysis.redraws import Redrawn, redraw
-from rlbatch.analysis.trend import slope
+from rlbatch.analysis.trend import slope, weights
 
 Scores = Mapping[float, Mapping[int, float]]
 """Learning rate -> seed -> score, at one batch size."""
@@ -38,9 +39,9 @@ class Tuned(NamedTuple):
 
     Attributes:
         seeds: (n,) those with a run at some rate, ascending.
+        counted: (n,) whether they have a score: a run at some rate that the halves without them chose.
         rates: (R,) those tried, ascending.
-        scores: (m,) each seed's mean over the splits, at the rates that the halves without it chose; a seed that has no
-            run there has none.
+        scores: (m,) of those that have one, the mean over the splits.
         chosen: rate -> share of the scores that were taken at it.
         best: the rate with the highest mean over all seeds.
         at_edge: that is the lowest or the highest tried, so a better one may lie beyond.
@@ -49,6 +50,7 @@ class Tuned(NamedTuple):
     """
 
     seeds: tuple[int, ...]
+    counted: NDArray[np.bool_]
     rates: tuple[float, ...]
     scores: Floats
     chosen: Mapping[float, float]
@@ -58,12 +60,12 @@ class Tuned(NamedTuple):
     mean: Estimate
 
     def weigh(self, scores: Scores) -> Floats:
-        """Returns (n,) another metric of the very runs that the scores are taken from, each as often as it counts.
+        """Returns (m,) another metric of the very runs that the scores are taken from, each as often as it counts.
 
         Args:
             scores: of the metric; what is missing or NaN is left out, and NaN is what no run of a seed tells.
         """
-        return self.redrawn.made.weigh(_matrix(scores, self.seeds, self.rates))
+        return np.asarray(self.redrawn.made.weigh(_matrix(scores, self.seeds, self.rates))[self.counted])
 
     def mean_of(self, scores: Scores) -> Estimate:
         """Returns the mean of `weigh`, with the error of choice and scores together."""
@@ -111,21 +113,26 @@ def at_best_rate(grid: Grid) -> dict[int, Tuned]:
     return {batch: _tuned(batch, scores) for batch, scores in grid.items()}
 
 
-def rate_shift(tuned: Mapping[int, Tuned]) -> Estimate | None:
-    """Returns by how many doublings the rate that halves of the seeds choose changes per doubling of the batch size.
+def rate_shift(tuned: Mapping[int, Tuned]) -> Interval | None:
+    """Returns by how many doublings the best rate changes per doubling of the batch size.
 
-    It would be 1/2 if the best rate grew with the square root of the batch size, and 1 if it grew as the batch size.
-    What counts is the mean logarithm over all halves; its error is that of choosing anew with other seeds.
+    It is 1/2 if the best rate grows with the square root of the batch size, and 1 if it grows as the batch size. The
+    estimate is of the mean logarithm of the rates that the halves choose. Its interval holds the error of choosing with
+    other seeds, and besides that rates were tried at steps: each best rate may lie half a step lower or higher.
 
     Returns:
-        None with one batch size, or where none had rates to choose from.
+        None with one batch size, where the best rate of one is at the edge of those tried, or where seeds are too few.
     """
-    if len(tuned) < 2 or max(len(one.rates) for one in tuned.values()) < 2:
+    if len(tuned) < 2 or any(one.at_edge for one in tuned.values()):
         return None
-    means = {}
-    for batch, one in tuned.items():
-        means[batch] = one.redrawn.mean(np.tile(np.log2(one.rates), (len(one.seeds), 1)))
-    return slope(means)
+    logs = {batch: np.log2(one.rates) for batch, one in tuned.items()}
+    shift = slope({b: one.redrawn.mean(np.tile(logs[b], (len(one.seeds), 1))) for b, one in tuned.items()})
+    if math.isinf(shift.error):
+        return None
+    steps = [float(np.diff(these).max()) for these in logs.values()]
+    reach = sum(abs(weight) * step / 2 for weight, step in zip(weights(list(tuned)), steps, strict=True))
+    told = shift.interval()
+    return Interval(told.estimate, told.low - reach, told.high + reach)
 
 
 def averaged(grid: Grid) -> dict[int, Averaged]:
@@ -182,6 +189,7 @@ def _tuned(batch: int, scores: Scores) -> Tuned:
     told, best = made.weigh(values), int(np.argmax(means))
     return Tuned(
         seeds=seeds,
+        counted=np.isfinite(told),
         rates=rates,
         scores=told[np.isfinite(told)],
         chosen=dict(zip(rates, made.weights.mean(axis=0).tolist(), strict=True)),

@@ -100,7 +100,7 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
         *_verdict(part, way, standings, found),
         *_trend(part, verdicts),
         *_pick_lines(picks, standings["equivalent"]),
-        *_rates(way),
+        *_rates(part, way),
         *_against(verdicts, advantage, part.scaled),
         *_critical(part),
         *_sure(part, way, standings, found),
@@ -151,16 +151,16 @@ def _trend(part: Part, verdicts: Verdicts) -> list[str]:
     return said
 
 
-def _rates(way: Way) -> list[str]:
+def _rates(part: Part, way: Way) -> list[str]:
     """Returns at which learning rate each batch size is best, where several were tried, and whether that moves."""
     told = [
         f"{tuned.best:g} at batch {batch}{' (edge)' if tuned.at_edge else ''}" for batch, tuned in way.tuned.items()
     ]
     said = [f"Best learning rates on all seeds: {'; '.join(told)}."] if told else []
-    if way.rate_factor is not None:
+    if part.rate_factor is not None:
         said.append(
-            f"Per doubling of the batch the best rate changes by a factor of {shown(way.rate_factor)}; with the square "
-            "root of the batch size it would be 1.41."
+            f"Per doubling of the batch the best rate changes by a factor of {shown(part.rate_factor)}, as far as "
+            "rates tried at steps can tell; 1.41 would be the square root of the batch size."
         )
     return said
 

@@ -4,9 +4,10 @@
 where most halves choose a good rate all of them are high, and whether they do is a matter of chance. So seeds are drawn
 with replacement, and all of it is done again with them; a seed that is drawn twice is twice in the same half, so that
 still none has a part in choosing its rate. The variance of the mean over the resamples, times n / (n − 2), is one part
-of its squared error. That alone is too small where rates are nearly as good as each other, since all resamples have
-what these seeds say of the rates. The other part is half of the variance of the mean between the splits. Where there
-is nothing to choose it is zero, and the error that of Student but for two degrees of freedom.
+of its squared error, with n − 2 degrees of freedom: one less for each half. That alone is too small where rates are
+nearly as good as each other, since all resamples have what these seeds say of the rates. The other part is half of the
+variance of the mean between the splits. Where there is nothing to choose it is zero, and the error that of Student but
+for the degrees of freedom.
 
 Together they err on the safe side: `results/statistics` has the coverage, and the errors of the verdicts.
 """

@@ -73,7 +73,7 @@ def steadiness(part: Part) -> list[Figure]:
 
 
 def profiles(many: Sequence[Together], design: str) -> Figure:
-    """Returns the share of runs above each score, over the environments together (Agarwal et al. 2021).
+    """Returns the share of seeds above each score, over the environments together (Agarwal et al. 2021).
 
     Args:
         many: the same environments under one design, in each way of comparing.
@@ -90,10 +90,10 @@ def profiles(many: Sequence[Together], design: str) -> Figure:
         pictures.append(
             Picture(
                 slug("together", design, "profiles", both.kind),
-                f"{len(both.names)} environments together{design}: share of runs above a score, {both.kind}",
+                f"{len(both.names)} environments together{design}: share of seeds above a score, {both.kind}",
                 kind="lines",
                 x_title="score (0 and 1: the ends of each environment's scale)",
-                y_title="share of runs",
+                y_title="share of seeds",
                 log_x=False,
                 series=tuple(series),
                 about="Each environment has the same weight. The band is pointwise.",
@@ -150,7 +150,7 @@ def _warnings(part: Part, metric: str) -> list[str]:
 def _drawn(part: Part, metric: str) -> dict[str, _Drawn]:
     """Returns way of comparing -> numbers of a metric, in its own direction; empty where nothing is known.
 
-    A score chooses its own best learning rates, crosswise. What is steady or fast is told of the runs that the compared
+    A score chooses its own best learning rates. What is steady or fast is told of the runs that the compared
     score is taken from: a rate at which nothing is learned is the steadiest.
     """
     if metric == part.metric:

@@ -60,7 +60,7 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
         )
         for batch, scores in way.samples.items()
     ]
-    notes = [*way.notes, *_rate_lines(way), *_seed_lines(part, verdicts, found.delta)]
+    notes = [*way.notes, *_rate_lines(part, way), *_seed_lines(part, verdicts, found.delta)]
     notes.append(
         "failed: share of the runs behind the mean that diverged or collapsed, with what no seed may show (Wilson)"
     )
@@ -111,7 +111,7 @@ def _hump_tables(part: Part) -> list[Table]:
     return [Table(title, ("learning rates", "p", "around batch"), tuple(rows))] if rows else []
 
 
-def _rate_lines(way: Way) -> list[str]:
+def _rate_lines(part: Part, way: Way) -> list[str]:
     """Returns which learning rates the halves of the seeds choose, where they do, and whether these move."""
     told = [
         f"batch {batch}: {', '.join(f'{rate:g} {share:.0%}' for rate, share in tuned.chosen.items() if share > 0)}"
@@ -120,8 +120,11 @@ def _rate_lines(way: Way) -> list[str]:
     if not told:
         return []
     lines = [f"learning rates that halves of the seeds choose: {'; '.join(told)}"]
-    if way.rate_factor is not None:
-        lines.append(f"per doubling of the batch these change by a factor of {shown(way.rate_factor)}")
+    if part.rate_factor is not None:
+        lines.append(
+            f"per doubling of the batch the best one changes by a factor of {shown(part.rate_factor)}, as far as rates "
+            "tried at steps can tell"
+        )
     return lines
 
 

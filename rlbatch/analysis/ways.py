@@ -4,7 +4,7 @@ Without an axis of learning rates there is one way, and its conclusion holds at 
 three: at one rate, each batch size at its own best rate, averaged over the rates; see `rates.py`.
 
 The scores at best rates are not independent, so they come with resamples of the whole procedure, from which come the
-errors of all means and the intervals of interquartile means and aggregates. What counts runs (probability of
+errors of all means and the intervals of interquartile means and aggregates. What counts seeds (probability of
 improvement, profiles) or splits them (the advantage) takes each sample for as many independent scores as would tell as
 much of its mean.
 """
@@ -75,14 +75,6 @@ class Way(NamedTuple):
     def effective_size(self, batch: int) -> float:
         """Returns how many independent scores would tell as much of a batch size's mean."""
         return effective_size(self.means[batch], self.samples[batch])
-
-    @property
-    def rate_factor(self) -> Interval | None:
-        """By which factor the best learning rate changes per doubling of the batch; None where that is not known."""
-        shift = rates.rate_shift(self.tuned)
-        if shift is None or math.isinf(shift.error):
-            return None
-        return Interval(*(2**end for end in shift.interval()))
 
     def iqm(self, batch: int) -> Interval:
         """Returns the interquartile mean of a batch size's scores."""

@@ -47,8 +47,6 @@ def at_best_rates(rng: np.random.Generator, lower: float, n: int) -> Happened:
         yield f"any of {count} equal batch sizes is called worse than the best", _worse(arms)
         yield f"any of {count} is called better or worse than the reference", _against(arms)
         yield f"the same of {count}, if the scores were taken for independent, for comparison", _against(plain)
-        shift = rates.rate_shift({2**i: tuned[2**i] for i in range(count)})
-        yield f"the best rate is shown to move with {count} equal batch sizes", not covers(_told_of(shift), 0.0)
 
 
 def scores_at_best_rates(rng: np.random.Generator, lower: float, n: int) -> Happened:
@@ -156,10 +154,6 @@ def reach(failing: float) -> tuple[float, float, float]:
     reached = float(steps.cdf(BUDGET))
     mean = float(steps.expect(lambda s: s, ub=BUDGET)) + (1 - reached) * BUDGET
     return (1 - failing) * reached, (1 - failing) * mean + failing * BUDGET, float(steps.ppf(0.5 / (1 - failing)))
-
-
-def _told_of(found: Estimate | None) -> Interval | None:
-    return None if found is None else found.interval()
 
 
 def _worse(arms: dict[int, Estimate]) -> bool:

@@ -20,6 +20,7 @@ from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.methods import methods
 from rlbatch.analysis.recommend import overall, recommend
 from rlbatch.analysis.seeds import seeds_to_find
+from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.table import columns, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
 from rlbatch.errors import InputError
@@ -180,7 +181,7 @@ def test_with_learning_rates_there_are_three_ways(tmp_path: Path) -> None:
     assert {arm.arm.learning_rate for arm in best.arms.values()} == {1e-4, 1e-3}
     told = part.verdicts[best.kind]
     assert told.means == {batch: tuned.mean for batch, tuned in best.tuned.items()}
-    assert told.means[32].freedom == 10  # 12 seeds, less one for each half
+    assert told.means[32].freedom == 10  # of 12 seeds, one less for each half
     assert best.tuned[32].chosen == {1e-4: 1.0, 1e-3: 0.0, 1e-2: 0.0}
     assert best.effective_size(32) <= 12
     assert json.loads(json.dumps(plain(answer(compare([tmp_path])))))["parts"][0]["ways"][0]["tuned"]["32"]["mean"]
@@ -190,6 +191,28 @@ def test_with_learning_rates_there_are_three_ways(tmp_path: Path) -> None:
     assert edge in caveats(answer(compare([tmp_path])))
     even = part.verdicts["averaged over rates"].against[32].verdict
     assert even == "no difference shown"
+
+
+def test_a_run_that_is_missing_at_the_rate_that_others_choose_costs_its_seed_alone(tmp_path: Path) -> None:
+    configs = fill(tmp_path, {16: BAD, 64: BAD}, learning_rate=1e-4, seeds=8)
+    configs += fill(tmp_path, {16: GOOD, 64: GOOD}, learning_rate=1e-3, seeds=8)
+    configs += fill(tmp_path, {16: BAD, 64: BAD}, learning_rate=1e-2, seeds=8)
+    acrobot = fill(tmp_path, {16: -100.0, 64: -90.0}, noise=5.0, seeds=8, env_id="Acrobot-v1", learning_rate=1e-3)
+    acrobot += fill(tmp_path, {16: -400.0, 64: -400.0}, noise=5.0, seeds=8, env_id="Acrobot-v1", learning_rate=1e-4)
+    lost = config(batch_size=16, learning_rate=1e-3, seed=8)
+    alone = config(batch_size=16, learning_rate=1e-4, seed=8)
+    write(tmp_path, lost, [10.0], "crashed", "killed")
+    write(tmp_path, alone, [10.0, 50.0, BAD, BAD, BAD])
+    found = answered(tmp_path, [*configs, *acrobot, lost, alone])
+    part = next(part for part in found.parts if part.scored.task.env_id == "CartPole-v1")
+    tuned = part.ways[0].tuned[16]
+    assert (len(tuned.seeds), len(tuned.scores)) == (9, 8)
+    iqm = part.ways[0].iqm(16)
+    assert iqm.low < iqm.estimate < iqm.high
+    assert {one.metric for one in steadiness_of(part, 0.1)} == {"drawdown_max", "dispersion"}
+    assert part.verdicts["at its own best rate"].failures[16].seeds == 8
+    assert plain(found)["together"][0]["aggregates"]["16"]["iqm"]["low"] is not None
+    assert tables_of(found)
 
 
 def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) -> None:

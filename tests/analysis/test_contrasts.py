@@ -65,6 +65,24 @@ def test_what_differs_in_two_settings_or_has_one_batch_size_in_common_is_not_com
     ]
 
 
+def test_others_are_compared_with_the_declared_value_or_with_no_rule(tmp_path: Path) -> None:
+    root = tmp_path / "declared"
+    configs = fill(root, RISING, n_steps=1, seeds=3) + fill(root, FLAT, n_steps=3, seeds=3)
+    found = answered(root, configs, reference={"batch_size": 64, "n_steps": 3})
+    assert [(one.value, one.base_value) for one in contrasts_of(found.parts)] == [(1, 3)]
+    root, configs = tmp_path / "rules", []
+    for rule, factor in (("none", 1.0), ("linear", 4.0), ("sqrt", 2.0)):
+        for batch, rate in ((16, 1e-3), (64, factor * 1e-3)):
+            ruled = {"learning_rate": rate, "lr_rule": rule, "lr_reference_batch": 16, "gamma": 0.9 + factor / 100}
+            configs += fill(root, {batch: GOOD}, seeds=3, **ruled)
+    told = contrasts_of(answered(root, configs).parts)
+    assert {(one.value, one.base_value) for one in told if one.axis == "lr_rule"} == {
+        ("linear", "none"),
+        ("sqrt", "none"),
+    }
+    assert {one.also for one in told if one.axis == "lr_rule"} == {("gamma",)}
+
+
 def test_what_varies_with_the_setting_is_named(tmp_path: Path) -> None:
     found = answered(tmp_path, fill(tmp_path, RISING, n_steps=1) + fill(tmp_path, FLAT, n_steps=3, gamma=0.9))
     (one,) = contrasts_of(found.parts)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rlbatch.analysis.halves import SPLITS, choices, parted, weights_again
+from rlbatch.analysis.halves import SPLITS, choices, parted, weigh, weights_again
 
 
 @pytest.mark.parametrize(("seeds", "ways"), [(2, 1), (3, 3), (4, 3), (5, 10), (9, 126), (10, 126)])
@@ -67,3 +67,8 @@ def test_seeds_that_are_there_several_times_stay_in_one_half() -> None:
             expected[other, chosen] += 1 / 3
     assert again[1] == pytest.approx(expected)
     assert np.isnan(again[2]).all()  # a single seed has nobody to choose for it
+
+
+def test_what_was_not_chosen_has_no_part_however_low_it_is() -> None:
+    told = weigh(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[3.0, -np.inf], [3.0, -np.inf]]))
+    assert told.tolist() == [3.0, -np.inf]

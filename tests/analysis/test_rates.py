@@ -11,7 +11,7 @@ from rlbatch.analysis.halves import choices
 from rlbatch.analysis.rates import Grid, at_best_rate, averaged, good_band, rate_shift
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-RATES4 = (1e-4, 4e-4, 16e-4)
+FINE = (1e-4, 2e-4, 4e-4, 8e-4, 16e-4)
 
 
 def constant(**scores: float) -> dict[float, dict[int, float]]:
@@ -49,26 +49,31 @@ def test_an_optimum_at_the_edge_of_the_grid_is_marked() -> None:
     assert {batch: tuned.at_edge for batch, tuned in found.items()} == {16: False, 64: True, 256: True}
 
 
-def test_whether_the_best_rate_moves_is_told_in_doublings_per_doubling() -> None:
+def peaked(best: dict[int, int], seeds: int = 8, spread: float = 0.1) -> Grid:
+    """Returns batch sizes that score highest at the rate of this place."""
     rng = np.random.default_rng(0)
-
-    def grid(best: dict[int, int]) -> Grid:
-        return {
-            batch: {rate: dict(enumerate(rng.normal(1.0 if i == at else 0.0, 0.1, 8))) for i, rate in enumerate(RATES4)}
-            for batch, at in best.items()
+    return {
+        batch: {
+            rate: dict(enumerate(rng.normal(1.0 if i == at else 0.0, spread, seeds))) for i, rate in enumerate(FINE)
         }
+        for batch, at in best.items()
+    }
 
-    moved = rate_shift(at_best_rate(grid({16: 0, 64: 1, 256: 2})))
-    still = rate_shift(at_best_rate(grid({16: 1, 64: 1, 256: 1})))
-    assert moved is not None
-    assert still is not None
-    assert (moved.value, moved.error) == (pytest.approx(1.0), 0.0)  # four times the rate at four times the batch size
-    assert (still.value, still.error) == (0.0, 0.0)
-    level = {batch: {rate: dict(enumerate(rng.normal(size=8))) for rate in RATES4} for batch in (16, 64)}
-    unsure = rate_shift(at_best_rate(level))
-    assert unsure is not None
-    assert unsure.interval().low < 0 < unsure.interval().high
-    assert rate_shift(at_best_rate({16: level[16]})) is None
+
+def test_whether_the_best_rate_moves_is_told_in_doublings_per_doubling() -> None:
+    moved = rate_shift(at_best_rate(peaked({16: 1, 32: 2, 64: 3})))
+    still = rate_shift(at_best_rate(peaked({16: 2, 32: 2, 64: 2})))
+    # steps of a factor of two: each end may lie half a doubling off, over two doublings
+    assert moved == pytest.approx((1.0, 0.5, 1.5))
+    assert still == pytest.approx((0.0, -0.5, 0.5))
+    unsure = rate_shift(at_best_rate(peaked({16: 2, 32: 2, 64: 2}, spread=2.0)))
+    assert unsure is None or unsure.high - unsure.low > 2
+
+
+def test_a_best_rate_at_the_edge_says_nothing_of_how_it_moves() -> None:
+    assert rate_shift(at_best_rate(peaked({16: 0, 32: 1, 64: 2}))) is None
+    assert rate_shift(at_best_rate(peaked({16: 1}))) is None
+    assert rate_shift(at_best_rate(peaked({16: 1, 32: 2}, seeds=3))) is None
     assert rate_shift(at_best_rate({batch: {1e-3: dict.fromkeys(range(4), 0.5)} for batch in (16, 64)})) is None
 
 
@@ -88,7 +93,9 @@ def test_a_seed_that_is_missing_where_the_others_choose_has_no_score() -> None:
     found = at_best_rate({64: scores})[64]
     assert found.chosen == {1e-4: 0.0, 1e-3: 1.0}
     assert found.seeds == (0, 1, 2, 3)
+    assert found.counted.tolist() == [True, False, True, True]
     assert found.scores.tolist() == [1.0, 1.0, 1.0]
+    assert found.weigh({1e-4: {}, 1e-3: {0: 5.0, 1: 9.0, 2: math.nan, 3: 7.0}}).tolist()[::2] == [5.0, 7.0]
 
 
 def test_one_seed_cannot_choose_and_score() -> None:
