@@ -12,6 +12,14 @@ from here import train_here
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuses to train for each worker what a group of tests trains once: versions may not go together."""
+    grouped = [item for item in items if item.get_closest_marker("xdist_group")]
+    if config.getoption("loadgroup", default=False) and not all("@" in item.nodeid for item in grouped):
+        raise pytest.UsageError("pytest-xdist does not keep groups of tests together with this pytest")
+
+
 @pytest.fixture(autouse=True)
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MuJoCo leaves a log where it runs, and relative paths must not meet the repository."""
