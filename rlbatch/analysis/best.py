@@ -161,7 +161,7 @@ def selection_frequency(
     seed: int | np.random.Generator,
     *,
     resampled: Mapping[Key, Floats] | None = None,
-    resamples: int = 10_000,
+    resamples: int = 4_000,
 ) -> dict[Key, float]:
     """Returns how often each arm has the highest mean when its seeds are drawn anew with replacement.
 

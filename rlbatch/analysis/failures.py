@@ -49,7 +49,8 @@ def failures_of(way: Way, cells: Cells) -> dict[int, Failures]:
     """
     if not way.averaged:
         shares = same_runs(way, cells, lambda arm: failed_runs(arm).astype(np.float64))
-        return {batch: _counted(float(share.sum()), len(way.samples[batch])) for batch, share in shares.items()}
+        # weights sum to 1 but for rounding, and no more may fail than there are
+        return {batch: _counted(float(np.minimum(share, 1.0).sum()), len(share)) for batch, share in shares.items()}
     found = {}
     for batch in way.samples:
         several = [_by_seed(arm) for (size, _), arm in cells.items() if size == batch]

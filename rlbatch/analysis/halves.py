@@ -77,6 +77,8 @@ def weights_again(scores: Floats, times: Floats) -> Floats:
 
 def weigh(weights: Floats, values: Floats) -> Floats:
     """Returns (..., n) the mean of values (n, R) by weights (..., n, R), over those that are known."""
+    if np.isfinite(values).all():  # nearly always, and several times as fast
+        return np.asarray(np.einsum("...nr,nr->...n", weights, values))
     counted = np.where(np.isnan(values), 0.0, weights)
     with np.errstate(invalid="ignore"):
         return np.asarray((counted * np.where(counted > 0, values, 0.0)).sum(axis=-1) / counted.sum(axis=-1))

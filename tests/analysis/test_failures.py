@@ -65,3 +65,10 @@ def test_without_a_scale_only_diverged_runs_are_known_to_have_failed(tmp_path: P
     shapes = {(16, 1e-3): lambda seed: FALLEN if seed else None, (64, 1e-3): lambda seed: GOOD}
     (part,) = made(tmp_path, shapes, env_id="Own-v0").parts
     assert part.verdicts["at its rate"].failures[16][:2] == (1, 10)
+
+
+def test_where_every_run_at_every_rate_failed_all_seeds_did(tmp_path: Path) -> None:
+    rates = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3)
+    shapes = {(size, rate): (lambda seed: FALLEN) for size in (16, 64) for rate in rates}
+    (part,) = made(tmp_path, shapes).parts
+    assert [part.verdicts[way.kind].failures[16][:2] for way in part.ways] == [(10, 10)] * 3

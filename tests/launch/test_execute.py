@@ -404,7 +404,7 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = Experiment(tmp_path / "e")
-    runs = plan(seeds=(0, 1), total_timesteps=800, engine="sb3")  # one after the other, so one is finished
+    runs = plan(seeds=(0, 1), total_timesteps=400, engine="sb3")  # one after the other, so one is finished
 
     def interrupt(message: dict[str, Any]) -> None:
         if message["type"] == "train" and message["run"] == 1:
@@ -415,7 +415,7 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(
     assert caught.value.exit_code == 130
     assert sorted(experiment.statuses().values()) == ["ok", "partial"]
     for row in experiment.run(runs[1].config).rows():
-        assert row["timesteps"] < 800
+        assert row["timesteps"] < 400
     assert not experiment.locked()
     with monkeypatch.context() as patch:
         train_here(patch)
