@@ -120,8 +120,7 @@ class Slice(NamedTuple):
     @property
     def follows_rule(self) -> bool:
         """Whether the learning rates of some arms follow the batch size by a rule."""
-        rules = {labels["lr_rule"] for arm in self.cells.values() for labels in arm.labels}
-        return bool({self.fixed["lr_rule"]} - {"none"} if "lr_rule" in self.fixed else rules - {"none"})
+        return any(self.fixed.get("lr_rule", one["lr_rule"]) != "none" for a in self.cells.values() for one in a.labels)
 
 
 @dataclass(frozen=True)

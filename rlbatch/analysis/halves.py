@@ -110,7 +110,7 @@ def _chosen(
         members = half.T.astype(np.float64)
         all_there = times @ members
         best, place = np.full(counts.shape, -np.inf), np.zeros(counts.shape, dtype=np.int64)
-        for rate in range(scores.shape[1]):  # over rates last, which are few, this takes ten times as long
+        for rate in range(scores.shape[1]):  # one at a time: an axis of few is slow to go over
             there = all_there if known[:, rate].all() else times @ (members * known[:, rate, None])
             counts &= there > 0
             means = times @ (members * filled[:, rate, None]) / np.where(there > 0, there, 1.0)

@@ -6,6 +6,7 @@ one that needs the fewest env steps. One that is only not shown to be worse is n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -270,4 +271,5 @@ def _are(sizes: Sequence[int]) -> str:
 
 
 def _signed(interval: Interval) -> str:
-    return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+    ends = f"{interval.low:+.3f}, {interval.high:+.3f}" if math.isfinite(interval.high - interval.low) else "?"
+    return f"{interval.estimate:+.3f} [{ends}]"

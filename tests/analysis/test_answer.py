@@ -215,6 +215,13 @@ def test_a_run_that_is_missing_at_the_rate_that_others_choose_costs_its_seed_alo
     assert tables_of(found)
 
 
+def test_what_few_seeds_leave_open_reads_the_same_in_words_and_tables(tmp_path: Path) -> None:
+    configs = [one for rate in (1e-4, 1e-3) for one in fill(tmp_path, {16: BAD, 64: GOOD}, seeds=2, learning_rate=rate)]
+    said = " ".join(recommend(answered(tmp_path, configs))[0].sentences)
+    assert " [?] of the range." in said
+    assert "inf" not in said
+
+
 def test_environments_are_joined_where_they_share_batch_sizes(tmp_path: Path) -> None:
     configs = fill(tmp_path, LEVELS)
     configs += fill(tmp_path, {16: -480.0, 64: -100.0, 128: -95.0}, noise=5.0, env_id="Acrobot-v1")
