@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
-from rlbatch.analysis.curve_figures import learning_curves
+from rlbatch.analysis.curve_figures import learning_curves, reaching_curves
 from rlbatch.analysis.diagnostic_figures import diagnostics
 from rlbatch.analysis.figures import Figure
 from rlbatch.analysis.front_figures import cost_front
@@ -35,6 +35,7 @@ def _of_part(part: Part, found: Answer) -> list[Figure]:
         *([planned_response(part)] if found.declared else []),
         responses(part),
         learning_curves(part),
+        *reaching_curves(part),
         *steadiness(part),
         *cost_front(part),
         *diagnostics(part),

@@ -24,7 +24,7 @@ from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.power_law import PowerLaw, power_law_of
 from rlbatch.analysis.scales import THRESHOLD, Scale, main_mark, marks_of, scale_of
 from rlbatch.analysis.scores import Crossings, Curves
-from rlbatch.analysis.survival import Reaching, reaching
+from rlbatch.analysis.survival import Curve, Reaching, kaplan_meier, reaching
 from rlbatch.analysis.where import runs_where
 from rlbatch.designs import replay_ratio
 from rlbatch.errors import InputError, nearest
@@ -72,6 +72,16 @@ class ScoredArm:
         """
         told = self.crossings[mark]
         return reaching(spent[told.at], told.reached, float(spent[-1]))
+
+    def reached_by(self, mark: str, spent: Floats) -> Curve:
+        """Returns the share of runs that has reached a mark at each evaluation, unfinished ones as censored.
+
+        Args:
+            mark: one of `crossings`.
+            spent: (T,) of an axis at each evaluation.
+        """
+        told = self.crossings[mark]
+        return kaplan_meier(spent[told.at], told.reached, at=spent)
 
     def on_scale(self, metric: str) -> Floats:
         """Returns (R,) a metric of the runs on the environment's scale, or as it is where there is no scale."""

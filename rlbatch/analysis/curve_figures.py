@@ -1,28 +1,78 @@
-"""How does the return grow while the runs train? Mean curves by batch size, on each axis and at each learning rate."""
+"""How far are the runs as they train? Mean returns, and the share that has reached the mark, by batch size and axis."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import AXES
-from rlbatch.analysis.figures import Figure, Picture, curve, slug
+from rlbatch.analysis.figures import Figure, Picture, Series, curve, means_of, slug
+from rlbatch.analysis.intervals import Floats
 
 Arms = Mapping[int, ScoredArm]
 """Batch size -> the arm that stands for it."""
 
 
+class _Subject(NamedTuple):
+    """What is drawn over the amount spent.
+
+    Attributes:
+        name: of the figure, in small letters.
+        title: begins the pictures' titles, after the environment.
+        y_title: of the vertical axis.
+        about: what a reader has to know.
+        series: batch size, its arm and (T,) the amount spent at each evaluation -> the line of the batch size.
+    """
+
+    name: str
+    title: str
+    y_title: str
+    about: str
+    series: Callable[[int, ScoredArm, Floats], Series]
+
+
 def learning_curves(part: Part) -> Figure:
     """Returns the curves of an environment: the reader chooses the axis, and at which learning rates."""
+    about = "The band is the 95 % interval of the mean over seeds at each evaluation."
+    return _over_amounts(part, _Subject("curves", "learning curves", "return", about, _returns))
+
+
+def reaching_curves(part: Part) -> list[Figure]:
+    """Returns the share of runs that have reached the mark, chosen like the learning curves; nothing without a mark."""
+    mark = part.mark
+    if mark is None:
+        return []
+
+    def shares(batch: int, arm: ScoredArm, spent: Floats) -> Series:
+        told = arm.reached_by(mark, spent)
+        return curve(batch, told.amounts, told.reached, told.low, told.high)
+
+    about = (
+        "Kaplan-Meier over the first crossing of the isotonic fit of each run's curve, known at evaluations only, with "
+        "the 95 % interval at each: runs that finish without it never reach it, unfinished ones are censored."
+    )
+    height = f"{part.scored.marks[mark]:g}"
+    words = f"share of the runs that has reached {height}"
+    return [_over_amounts(part, _Subject("reaching", words, words, about, shares))]
+
+
+def _returns(batch: int, arm: ScoredArm, spent: Floats) -> Series:
+    return curve(batch, spent, *means_of(list(arm.curves.means.T)))
+
+
+def _over_amounts(part: Part, subject: _Subject) -> Figure:
     groups = _groups(part)
     log_axes = efficiency.log_axes([arm.curves for arm in part.cells.values()], part.scored.clock)
     pictures = [
-        _curves(part, axis, rates, arms, is_log) for rates, arms in groups.items() for axis, is_log in log_axes.items()
+        _picture(part, subject, axis, rates, arms, is_log)
+        for rates, arms in groups.items()
+        for axis, is_log in log_axes.items()
     ]
     controls = ("axis",) if "" in groups else ("axis", "learning rate")
-    return Figure(slug(part.name, "curves"), tuple(pictures), controls)
+    return Figure(slug(part.name, subject.name), tuple(pictures), controls)
 
 
 def _groups(part: Part) -> dict[str, Arms]:
@@ -39,14 +89,14 @@ def _groups(part: Part) -> dict[str, Arms]:
     return groups
 
 
-def _curves(part: Part, axis: str, rates: str, arms: Arms, is_log: bool) -> Picture:
+def _picture(part: Part, subject: _Subject, axis: str, rates: str, arms: Arms, is_log: bool) -> Picture:
     series = []
     for batch, arm in sorted(arms.items()):
         spent = efficiency.amounts(arm.curves, axis, part.scored.clock)
         if spent is not None:
-            shown = spent > 0 if is_log else spent >= 0
-            series.append(curve(batch, spent[shown], list(arm.curves.means.T[shown])))
-    about = "The band is the 95 % interval of the mean over seeds at each evaluation."
+            drawn = subject.series(batch, arm, spent)
+            series.append(drawn.where(drawn.x > 0) if is_log else drawn)
+    about = subject.about
     if is_log:
         about += " The arms have different budgets on this axis: compare the amount to a height, not areas."
     if part.ways[0].tuned and arms is part.ways[0].arms:
@@ -57,11 +107,11 @@ def _curves(part: Part, axis: str, rates: str, arms: Arms, is_log: bool) -> Pict
     at = f", learning rate {rates}" if rates else ""
     own = arms is part.ways[0].arms
     return Picture(
-        slug(part.name, "curves", axis, *([] if own else ["rate", rates])),
-        f"{part.name}: learning curves on {AXES[axis]}{at}",
+        slug(part.name, subject.name, axis, *([] if own else ["rate", rates])),
+        f"{part.name}: {subject.title} on {AXES[axis]}{at}",
         kind="lines",
         x_title=AXES[axis],
-        y_title="return",
+        y_title=subject.y_title,
         log_x=is_log,
         series=tuple(series),
         about=about,

@@ -6,7 +6,7 @@ import numpy as np
 
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.diagnostics import Diagnostic, diagnostics_of
-from rlbatch.analysis.figures import Figure, Picture, curve, slug
+from rlbatch.analysis.figures import Figure, Picture, curve, means_of, slug
 
 TAGS = {
     "update/td_error": "absolute difference of a Q-value and its target",
@@ -45,7 +45,7 @@ def _picture(part: Part, tag: str, words: str, known: dict[int, Diagnostic]) -> 
     for batch, one in known.items():
         seen = np.isfinite(one.values).any(axis=0)
         columns = [column[np.isfinite(column)] for column in one.values.T[seen]]
-        series.append(curve(batch, one.timesteps[seen], columns))
+        series.append(curve(batch, one.timesteps[seen], *means_of(columns)))
     return Picture(
         slug(part.name, "diagnostics", tag),
         f"{part.name}: {words}, on env steps",

@@ -5,11 +5,13 @@ A picture holds numbers only. `report.py` draws it in a browser, `plots.py` into
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, mean_of
 from rlbatch.analysis.table import Cell, Table
@@ -38,6 +40,11 @@ class Series:
     high: Floats
     seeds: tuple[Floats, ...] = ()
     batch_size: int | None = None
+
+    def where(self, shown: NDArray[np.bool_]) -> Series:
+        """Returns the points at which `shown` (K,) is true."""
+        x, y, low, high = (values[shown] for values in (self.x, self.y, self.low, self.high))
+        return Series(self.name, x, y, low, high, tuple(itertools.compress(self.seeds, shown)), self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -131,15 +138,9 @@ def by_batch(name: str, samples: Mapping[int, Floats], means: Mapping[int, Estim
     return Series(name, np.array(batches, dtype=np.float64), y, low, high, tuple(samples[b] for b in batches))
 
 
-def curve(batch_size: int, x: Floats, columns: Sequence[Floats]) -> Series:
-    """Returns the line of a batch size.
-
-    Args:
-        batch_size: names and colours it.
-        x: (K,) positions.
-        columns: K times the numbers of the runs there, at least one each.
-    """
-    return Series(f"batch {batch_size}", x, *means_of(columns), (), batch_size)
+def curve(batch_size: int, x: Floats, y: Floats, low: Floats, high: Floats) -> Series:
+    """Returns the line of a batch size, named and coloured by it; all arrays are (K,)."""
+    return Series(f"batch {batch_size}", x, y, low, high, (), batch_size)
 
 
 def means_of(columns: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:

@@ -167,8 +167,8 @@ def wilson(successes: float, trials: float, confidence: float = CONFIDENCE) -> I
     return Interval(share, float(low), float(high))
 
 
-def wilson_ends(shares: Floats, trials: float, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-    """Returns the ends of the score intervals of many shares, each of the same number of trials."""
+def wilson_ends(shares: Floats, trials: float | Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
+    """Returns the ends of the score intervals of many shares, each of its own or all of the same number of trials."""
     z = float(special.ndtri((1 + confidence) / 2))
     centre = shares + z**2 / (2 * trials)
     half = z * np.sqrt(shares * (1 - shares) / trials + (z / (2 * trials)) ** 2)

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, sample_of, wilson
+from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, sample_of, wilson, wilson_ends
 
 
 class Curve(NamedTuple):
-    """The share of runs that have reached the mark, at the K amounts at which some run does; arrays (K,).
+    """The share of runs that have reached the mark by each of K amounts; arrays (K,).
 
     Attributes:
-        amounts: increasing.
+        amounts: increasing; those at which some run does, unless others were asked for.
         at_risk: runs that had not reached it just before, and were still seen.
         reached: share that has reached it by then.
         low: lower end of the pointwise interval of `reached`.
@@ -52,7 +52,9 @@ class Reaching(NamedTuple):
     median: float | None
 
 
-def kaplan_meier(amounts: ArrayLike, reached: ArrayLike, *, confidence: float = CONFIDENCE) -> Curve:
+def kaplan_meier(
+    amounts: ArrayLike, reached: ArrayLike, *, at: ArrayLike | None = None, confidence: float = CONFIDENCE
+) -> Curve:
     """Returns the share of runs that have reached the mark, over the amount spent.
 
     The intervals are Wilson's, with the number of trials that have the variance of Greenwood's formula (Rothman 1978,
@@ -61,22 +63,26 @@ def kaplan_meier(amounts: ArrayLike, reached: ArrayLike, *, confidence: float = 
     Args:
         amounts: (n,) spent by a run when it reached the mark, or else when it was last seen.
         reached: (n,) whether it did.
+        at: amounts to tell it at, those at which runs reach it among them; by default these alone. Of amounts up to
+            which no run was seen nothing is told, unless all have reached it.
         confidence: of the two-sided intervals.
 
     Raises:
         ValueError: there is no run, or the lengths differ.
     """
     ends, did = _runs(amounts, reached)
-    times = np.unique(ends[did])
+    times = np.unique(ends[did]) if at is None else np.unique(sample_of(at, "at"))
+    times = times if did.all() else times[times <= ends.max()]
     at_risk = (ends >= times[:, None]).sum(axis=1)
     events = (ends[did] == times[:, None]).sum(axis=1)
-    share = 1 - np.cumprod(1 - events / at_risk)
-    with np.errstate(divide="ignore"):
-        greenwood = np.cumsum(events / (at_risk * (at_risk - events)))
-    low, high = np.empty_like(share), np.empty_like(share)
-    for i, time in enumerate(times):
-        trials = _trials(share[i], greenwood[i], int(events[: i + 1].sum() + (ends > time).sum()))
-        _, low[i], high[i] = wilson(share[i] * trials, trials, confidence)
+    share = 1 - np.cumprod(1 - events / np.maximum(at_risk, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        greenwood = np.cumsum(np.where(events > 0, events / (at_risk * (at_risk - events)), 0.0))
+        # how many uncensored runs would tell as much; at shares of 0 and 1, how many were seen to the end
+        trials = np.where(
+            (share > 0) & (share < 1), share / ((1 - share) * greenwood), np.cumsum(events) + at_risk - events
+        )
+    low, high = wilson_ends(share, trials, confidence)
     return Curve(times, at_risk, share, low, high)
 
 
@@ -120,13 +126,6 @@ def _runs(amounts: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bo
     if did.shape != ends.shape:
         raise ValueError(f"reached: {did.shape} does not match the {len(ends)} runs of amounts")
     return ends, did
-
-
-def _trials(share: float, greenwood: float, seen: int) -> float:
-    """Returns how many uncensored runs would tell as much; at shares of 0 and 1, how many were seen to the end."""
-    if not 0 < share < 1:
-        return seen
-    return share / ((1 - share) * greenwood)
 
 
 def _restricted_mean(curve: Curve, budget: float, runs: int, most: float, confidence: float) -> Interval:

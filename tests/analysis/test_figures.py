@@ -14,6 +14,7 @@ from analysis.test_comparison import write_front
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.figures import Figure, Picture, Series
+from rlbatch.analysis.intervals import wilson
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.plots import ORDERED, colours_of, ordered_colour, save
 from rlbatch.analysis.recommend import recommend
@@ -115,6 +116,25 @@ def test_curves_are_there_on_every_axis_and_at_every_rate(figures: dict[str, Fig
     own, other = (picture(figures, f"cartpole-v1-curves-steps{rest}") for rest in ("", "-rate-0-001"))
     assert "Learning rates: " in own.about
     assert [one.batch_size for one in own.series] == [one.batch_size for one in other.series] == [16, 64, 128]
+
+
+def test_the_share_that_has_reached_the_mark_grows_to_that_of_the_tables(tmp_path: Path) -> None:
+    configs = [*fill(tmp_path, {16: BAD}, seeds=4), *(config(batch_size=64, seed=seed) for seed in range(4))]
+    for seed, own in enumerate(configs[4:]):  # the first two reach it, the third too late for it to count
+        write(tmp_path, own, [500.0 if seed < 3 and point > seed else 100.0 for point in range(5)])
+    found = answered(tmp_path, configs)
+    figures = {figure.name: figure for figure in figures_of(found)}
+    reaching = figures["cartpole-v1-reaching"]
+    assert reaching.controls == figures["cartpole-v1-curves"].controls
+    assert reaching.options(0) == figures["cartpole-v1-curves"].options(0)
+    none, some = reaching.pictures[0].series
+    assert none.y.tolist() == [0.0] * 5
+    assert some.x.tolist() == figures["cartpole-v1-curves"].pictures[0].series[1].x.tolist()
+    assert some.y.tolist() == [0.0, 0.25, 0.5, 0.5, 0.5]
+    told = wilson(2, 4)
+    assert (some.low[-1], some.high[-1]) == pytest.approx((told.low, told.high))
+    (table,) = [one for one in tables_of(found) if one.title.startswith("CartPole-v1: env steps until")]
+    assert [row[2] for row in table.rows] == [pytest.approx(wilson(0, 4)), pytest.approx(told)]
 
 
 def test_curves_are_logarithmic_where_budgets_differ(figures: dict[str, Figure]) -> None:
@@ -293,7 +313,8 @@ def test_a_single_seed_has_no_interval_and_still_figures(tmp_path: Path) -> None
     found = answered(tmp_path, fill(tmp_path, {64: 100.0}, seeds=1))
     figures = figures_of(found)
     for drawn in (one for figure in figures for one in figure.pictures):
-        assert all(np.isnan(series.low).all() for series in drawn.series)
+        if "reaching" not in drawn.name:  # the interval of a share needs no second seed
+            assert all(np.isnan(series.low).all() for series in drawn.series)
         assert drawn.table.rows
     first = [figure.pictures[0] for figure in figures]
     assert all(path.stat().st_size > 0 for path in save(first, tmp_path / "figures"))

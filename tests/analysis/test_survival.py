@@ -22,6 +22,22 @@ def test_the_curve_by_hand() -> None:
     assert (curve.low[1], curve.high[1]) == pytest.approx(wilson(7 / 15 * trials, trials)[1:])
 
 
+def test_at_other_amounts_too_the_curve_is_that_of_the_runs_seen_by_then() -> None:
+    runs = [10, 20, 30, 40, 40], [True, False, True, False, False]
+    own, curve = kaplan_meier(*runs), kaplan_meier(*runs, at=[5, 5, 10, 20, 30, 40, 50])
+    assert curve.amounts.tolist() == [5, 10, 20, 30, 40]  # no run is seen up to 50
+    assert curve.at_risk.tolist() == [5, 5, 4, 3, 2]
+    assert curve.reached[[1, 2, 3, 4]].tolist() == own.reached[[0, 0, 1, 1]].tolist()
+    assert curve.high[[1, 3]].tolist() == own.high.tolist()
+    assert (curve.reached[0], curve.low[0], curve.high[0]) == pytest.approx(wilson(0, 5))
+
+
+def test_when_all_have_reached_it_nothing_is_left_open() -> None:
+    curve = kaplan_meier([10, 20], [True, True], at=[10, 20, 30])
+    assert curve.reached.tolist() == [0.5, 1.0, 1.0]
+    assert curve.low[2] == curve.low[1] == pytest.approx(wilson(2, 2).low)
+
+
 def test_without_censoring_the_interval_is_wilsons_of_all_runs() -> None:
     steps, reached = [10, 20, 30, 50, 50], [True, True, True, False, False]
     found = reaching(steps, reached, 50)
