@@ -56,8 +56,9 @@ def page(name: str, found: Answer, figures: list[str]) -> str:
         f"# {question_of(name)}\n",
         paragraph(f"""
             Declared before the runs in [experiments/{name}.yaml](../../experiments/{name}.yaml), trained by
-            `rlbatch run {name}`, and written from its run folders by `results/keep.py`. From these `rlbatch report`
-            makes the page with interactive figures. [scores.csv](scores.csv) has one row for each run.
+            `rlbatch run {name}`, and written from its run folders by `results/keep.py`. These are not kept: once they
+            are trained again, `rlbatch report` makes the page with interactive figures. [scores.csv](scores.csv) has
+            one row for each run.
         """),
         "## Answer\n",
         *("\n".join(f"- {sentence}" for sentence in one.sentences) + "\n" for one in recommend(found)),

@@ -125,7 +125,8 @@ def _chosen(found: Answer) -> list[str]:
     return [
         f"Where each batch size has its own best learning rate, the seeds were parted into halves in up to "
         f"{halves.SPLITS} ways; squared standard errors are the variance over {redraws.RESAMPLES:,} resamples of "
-        "choice and scores, and half of the variance between the ways. Intervals of interquartile means are Student's."
+        "choice and scores, and half of the variance between the ways; intervals of interquartile means are Student's "
+        "there."
     ]
 
 

@@ -229,7 +229,7 @@ analysis_options = together(
         "--metric",
         metavar="NAME",
         group="Comparison",
-        help="Score of a run to compare by: auc, final, return_mean, best, ...  [default: as declared, else auc]",
+        help="Score of a run to compare by: auc, final, return_mean or best  [default: as declared, else auc]",
     ),
     option(
         "--delta",
