@@ -47,5 +47,11 @@ def low_of(env_id: str, env_kwargs: Mapping[str, Any], measured: Iterable[Entry]
     """
     if is_listed(env_id, env_kwargs):
         return listed()[env_id.rpartition(":")[2]].low
+    entry = entry_of(env_id, env_kwargs, measured)
+    return None if entry is None else float(entry["random_mean"])
+
+
+def entry_of(env_id: str, env_kwargs: Mapping[str, Any], measured: Iterable[Entry]) -> Entry | None:
+    """Returns what was measured of an environment, the last of several entries, or None."""
     found = [entry for entry in measured if (entry["env_id"], entry["env_kwargs"]) == (env_id, dict(env_kwargs))]
-    return float(found[-1]["random_mean"]) if found else None
+    return found[-1] if found else None

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlbatch.analysis import trend
+from rlbatch.analysis import efficiency, trend
 from rlbatch.analysis.across import Aggregates, aggregates
 from rlbatch.analysis.arms import Slice, design_words
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
 from rlbatch.analysis.declared import exploratory, reference_of
+from rlbatch.analysis.efficiency import Budget
 from rlbatch.analysis.failures import failures_of, failures_over
 from rlbatch.analysis.front import Front
 from rlbatch.analysis.improvement import probability_of_improvement
@@ -82,6 +83,11 @@ class Part:
     def cells(self) -> dict[tuple[int, float], ScoredArm]:
         """(batch size, learning rate before the rule) -> arm, for those of which runs count, in ascending order."""
         return self.scored.cells(self.slice)
+
+    @functools.cached_property
+    def budgets(self) -> dict[str, Budget]:
+        """Axis -> what its arms may spend on it."""
+        return efficiency.budgets([arm.curves for arm in self.cells.values()], self.scored.clock)
 
     @functools.cached_property
     def rate_factor(self) -> Interval | None:
@@ -247,13 +253,12 @@ def _joined(
     means = {batch: tuple(way.means[batch] for way in ways) for batch in shared}
     sizes = {batch: tuple(way.effective_size(batch) for way in ways) for batch in shared}
     compared = reference if reference in samples else None
-    words = {way.words for way in ways}
     joined = {batch: combine(these, [1 / len(ways)] * len(ways)) for batch, these in means.items()}
     failures = failures_over([part.verdicts[kind].failures for part, _ in members], shared)
     return Together(
         fixed=members[0][0].slice.fixed,
         kind=kind,
-        words=words.pop() if len(words) == 1 else f"{kind}, which differs between environments",
+        words=_words_of(members),
         names=tuple(part.scored.task.name for part, _ in members),
         samples=samples,
         aggregates={batch: _aggregated(batch, ways) for batch in shared},
@@ -267,6 +272,13 @@ def _joined(
         means=means,
         effective_sizes=sizes,
     )
+
+
+def _words_of(members: Sequence[tuple[Part, Way]]) -> str:
+    """Returns what a conclusion over environments has to say of the learning rates, each in its own words."""
+    words = {part.scored.task.name: way.words for part, way in members}
+    alike = set(words.values())
+    return alike.pop() if len(alike) == 1 else "; ".join(f"{one} in {name}" for name, one in words.items())
 
 
 def _aggregated(batch: int, ways: Sequence[Way]) -> Aggregates:

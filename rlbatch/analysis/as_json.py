@@ -134,7 +134,10 @@ def _reaching(part: Part, arm: ScoredArm) -> dict[str, dict[str, Any]]:
     """Returns mark -> axis -> whether and when the runs of an arm reach it."""
     spent = {axis: efficiency.amounts(arm.curves, axis, part.scored.clock) for axis in efficiency.AXES}
     known = {axis: one for axis, one in spent.items() if one is not None}
-    return {mark: {axis: arm.reaching(mark, one) for axis, one in known.items()} for mark in part.scored.marks}
+    ends = {axis: part.budgets[axis].least if axis in part.budgets else float(one[-1]) for axis, one in known.items()}
+    return {
+        mark: {axis: arm.reaching(mark, one, ends[axis]) for axis, one in known.items()} for mark in part.scored.marks
+    }
 
 
 def _told(values: Floats) -> list[float | str | None]:

@@ -63,15 +63,17 @@ class ScoredArm:
         """Returns (R,) a metric of the runs on the environment's scale; NaN where a score has none."""
         return METRICS[metric].normalised(self.values[metric], self.scale)
 
-    def reaching(self, mark: str, spent: Floats) -> Reaching:
-        """Returns whether and when the runs reach a mark, unfinished ones as censored.
+    def reaching(self, mark: str, spent: Floats, horizon: float) -> Reaching:
+        """Returns whether and when the runs reach a mark within their budget, unfinished ones as censored.
 
         Args:
             mark: one of `crossings`.
             spent: (T,) of an axis at each evaluation.
+            horizon: up to which the restricted mean is taken: the smallest budget of the arms with which it compares.
         """
         told = self.crossings[mark]
-        return reaching(spent[told.at], told.reached, float(spent[-1]))
+        within, whole = (reaching(spent[told.at], told.reached, end) for end in (horizon, float(spent[-1])))
+        return whole._replace(restricted_mean=within.restricted_mean)
 
     def reached_by(self, mark: str, spent: Floats) -> Curve:
         """Returns the share of runs that has reached a mark at each evaluation, unfinished ones as censored.
@@ -247,7 +249,8 @@ def _scored_arm(these: Curves, scale: Scale, marks: Mapping[str, float], clock: 
             to = {mark: efficiency.amounts_to(told, spent)[:counted] for mark, told in crossings.items()}
             reached |= {f"{axis}_to_{mark}": values for mark, values in to.items()}
     mark = main_mark(marks)
-    steady = stability.stability_of(these.returns, scale.range, None if mark is None else marks[mark], these.diverged)
+    threshold = None if mark is None else marks[mark]
+    steady = stability.stability_of(these.returns, scale.range, threshold, these.diverged, these.made)
     return ScoredArm(these, {**values, **reached, **steady}, crossings, _across(these, values, scale), scale)
 
 

@@ -65,11 +65,10 @@ def _returns(batch: int, arm: ScoredArm, spent: Floats) -> Series:
 
 def _over_amounts(part: Part, subject: _Subject) -> Figure:
     groups = _groups(part)
-    log_axes = efficiency.log_axes([arm.curves for arm in part.cells.values()], part.scored.clock)
     pictures = [
-        _picture(part, subject, axis, rates, arms, is_log)
+        _picture(part, subject, axis, rates, arms, budget.differs)
         for rates, arms in groups.items()
-        for axis, is_log in log_axes.items()
+        for axis, budget in part.budgets.items()
     ]
     controls = ("axis",) if "" in groups else ("axis", "learning rate")
     return Figure(slug(part.name, subject.name), tuple(pictures), controls)

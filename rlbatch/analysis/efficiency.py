@@ -1,7 +1,10 @@
 """How much does it take? Env steps, updates, samples and seconds as axes of curves and as amounts to a mark.
 
-Where the budgets of arms differ on an axis, as updates and samples do under match: updates, the axis is logarithmic
-and arms compare by the amount to a mark, never by an area: the area under a longer curve is another quantity.
+Where the budgets of arms differ on an axis, as samples do under match: updates, the axis is logarithmic and arms
+compare by the amount to a mark, never by an area: the area under a longer curve is another quantity. A mean of amounts
+counts a run that never reaches the mark as the smallest of the budgets, and so each that takes more than it: up to
+there all of them were seen, and failing within a small budget is no way to look fast (restricted mean survival time
+with a common horizon; Royston & Parmar 2013, BMC Med. Res. Methodol. 13:152).
 """
 
 from __future__ import annotations
@@ -28,6 +31,18 @@ AXES = {"steps": "env steps", "updates": "updates", "samples": "samples", "secon
 
 _ALIKE = 1.01
 """Largest budget over the smallest, on an axis, up to which curves compare by their area."""
+
+
+class Budget(NamedTuple):
+    """What arms may spend on an axis: the least and the most that one of them does."""
+
+    least: float
+    most: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether the axis is logarithmic for these arms, which then do not compare by area."""
+        return self.most > _ALIKE * self.least
 
 
 class Clock(NamedTuple):
@@ -72,17 +87,14 @@ def amounts(these: Curves, axis: str, clock: Clock | None = None) -> Floats | No
     return None if price is None else these.timesteps * price.t_env + these.updates * price.t_update
 
 
-def log_axes(many: Sequence[Curves], clock: Clock | None = None) -> dict[str, bool]:
-    """Returns axis -> whether it is logarithmic for these arms, which then do not compare by area.
-
-    An axis that some of them do not have is left out.
-    """
-    found: dict[str, bool] = {}
+def budgets(many: Sequence[Curves], clock: Clock | None = None) -> dict[str, Budget]:
+    """Returns axis -> what these arms may spend on it, without an axis that some of them do not have."""
+    found: dict[str, Budget] = {}
     for axis in AXES:
         spent = [amounts(these, axis, clock) for these in many]
         ends = [float(one[-1]) for one in spent if one is not None]
         if ends and len(ends) == len(many):
-            found[axis] = max(ends) > _ALIKE * min(ends)
+            found[axis] = Budget(min(ends), max(ends))
     return found
 
 

@@ -14,22 +14,27 @@ from rlbatch.analysis.table import Cell, Table, shown
 
 
 def effort_table(part: Part, axis: str) -> Table:
-    """Returns what it takes to reach a mark, on an axis; a run that never does takes its whole budget."""
-    mark = part.mark
+    """Returns what it takes to reach a mark, on an axis; a run that never does takes the smallest of the budgets."""
+    mark, budget = part.mark, part.budgets.get(axis)
     amounts = {cell: efficiency.amounts(arm.curves, axis, part.scored.clock) for cell, arm in part.cells.items()}
     spent = {cell: one for cell, one in amounts.items() if one is not None}
-    if mark is None or len(spent) < len(amounts):
+    if mark is None or budget is None:
         why = "there is no mark" if mark is None else "cost.json does not tell the seconds of every batch size"
         return Table(f"{part.name}: {AXES[axis]} to a mark", (), (), (why,))
     rows = []
     for cell, arm in part.cells.items():
-        told = arm.reaching(mark, spent[cell])
+        told = arm.reaching(mark, spent[cell], budget.least)
         rows.append((*cell, told.probability, told.restricted_mean, told.median))
     title = f"{part.name}: {AXES[axis]} until the curve reaches {part.scored.marks[mark]:g}"
-    headings = ("batch", "learning rate", "reach it", "mean, at most the budget", "median")
+    headings = ("batch", "learning rate", "reach it", f"mean, at most {shown(budget.least)}", "median")
     unfinished = any(arm.arm.unfinished for arm in part.cells.values())
-    notes = ("what unfinished runs have reached counts, though the rest of their curves may take it back",) * unfinished
-    return Table(title, headings, tuple(rows), notes)
+    notes = ["what unfinished runs have reached counts, though the rest of their curves may take it back"] * unfinished
+    if budget.differs:
+        notes.append(
+            f"budgets differ on this axis, up to {shown(budget.most)}: 'reach it' is within the batch size's own one, "
+            "the mean counts a run that takes more than the smallest one, or never gets there, as the smallest"
+        )
+    return Table(title, headings, tuple(rows), tuple(notes))
 
 
 def front_tables(part: Part) -> list[Table]:

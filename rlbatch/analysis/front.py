@@ -101,7 +101,7 @@ def front_of(cells: Cells, *, evaluations: int, rule: bool, lacking: Collection[
     """
     open_ = {batch for (batch, _), amounts in cells.items() if np.isnan(amounts).any()} | set(lacking)
     sizes = sorted({batch for batch, _ in cells} - open_)
-    best = {size: min((float(np.median(cells[cell])), cell[1]) for cell in cells if cell[0] == size) for size in sizes}
+    best = {size: min((float(_median(cells[cell])), cell[1]) for cell in cells if cell[0] == size) for size in sizes}
     reached = [size for size in sizes if np.isfinite(best[size][0])]
     batches = np.array(reached, dtype=np.float64)
     updates = np.array([best[size][0] for size in reached])
@@ -141,9 +141,16 @@ def _resampled(cells: Cells, sizes: list[int], rng: np.random.Generator) -> Floa
     for (size, _), amounts in sorted(cells.items()):
         if size in medians:
             chosen = rng.integers(len(amounts), size=(RESAMPLES, len(amounts)))
-            medians[size].append(np.median(amounts[chosen], axis=1))
+            medians[size].append(_median(amounts[chosen]))
     drawn = np.stack([np.min(medians[size], axis=0) for size in sizes], axis=1)
     return np.where(drawn > 0, drawn, np.inf)
+
+
+def _median(amounts: Floats) -> Floats:
+    """Returns the median over the last axis: the lower of the two in the middle where the upper one is infinite."""
+    middle = np.median(amounts, axis=-1)
+    lower = np.sort(amounts, axis=-1)[..., (amounts.shape[-1] - 1) // 2]
+    return np.where(np.isinf(middle), lower, middle)
 
 
 def _fitted(batches: Floats, updates: Floats, resampled: Floats) -> Hyperbola | None:

@@ -73,11 +73,13 @@ def _together(both: Together, parts: Sequence[Part], delta: float) -> list[str]:
     whether = f"{_batches(alike)} {_are(alike)}" if alike else "no batch size is shown to be"
     said = [f"{where}: {whether} as good as the best, within {delta:.0%} of the range."]
     members = [part for part in parts if part.scored.task.name in both.names]
-    if len(alike) > 1 and all(part.ways[0].kind == both.kind for part in members):
+    learned = not all(part.hardly_learned for part in members)
+    if learned and len(alike) > 1 and all(part.ways[0].kind == both.kind for part in members):
         said += _pick_lines(picks_of(members, alike), alike)
     if both.slopes is not None:
         slope = _signed(both.slopes.alike.interval())
         said.append(f"Per doubling of the batch the score changes by {slope} of the range, in environments like these.")
+    said += _hump(verdicts)
     seeds = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     said.append(
         f"{seeds} seeds per batch size and environment, environments of equal weight; simultaneous 95 % bounds. "
@@ -149,7 +151,18 @@ def _trend(part: Part, verdicts: Verdicts) -> list[str]:
     if verdicts.trend is not None:
         unit = "of the range" if part.scaled else "of return"
         said.append(f"Per doubling of the batch the score changes by {_signed(verdicts.trend.interval())} {unit}.")
-    return said
+    return said + _hump(verdicts)
+
+
+def _hump(verdicts: Verdicts) -> list[str]:
+    """Returns that the score rises and then falls, where that is shown: a slope alone says nothing of it."""
+    hump = verdicts.shown_hump
+    if hump is None:
+        return []
+    return [
+        f"It rises up to about batch {hump.batch_size} and falls from there (p {shown(hump.p_value)}), "
+        "which one slope does not tell."
+    ]
 
 
 def _rates(part: Part, way: Way) -> list[str]:

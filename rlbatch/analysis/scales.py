@@ -8,6 +8,7 @@ a scale: it falls when one of its runs diverges, and all scores would rise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlbatch.environments import listed
-from rlbatch.references import is_listed, low_of
+from rlbatch.references import entry_of, is_listed, low_of
 from rlbatch.wallclock import Entry
 
 Floats = NDArray[np.float64]
@@ -25,6 +26,23 @@ SHARES = (0.25, 0.5, 0.75, 0.9)
 """Parts of the range from low to high that are marks to reach."""
 THRESHOLD = "threshold"
 """The mark that is the environment's own."""
+
+
+_CLEAR = 5.0
+"""Standard errors of a mean of as many episodes of random play by which the best has to lie above it, for a scale: the
+best of all evaluations of an experiment that learned nothing hardly ever does."""
+
+
+class Ceiling(NamedTuple):
+    """The best of all runs of an environment.
+
+    Attributes:
+        mean: highest mean of three evaluations in a row.
+        episodes: behind such a mean, at least.
+    """
+
+    mean: float
+    episodes: int
 
 
 class Scale(NamedTuple):
@@ -64,7 +82,7 @@ class Scale(NamedTuple):
 
 
 def scale_of(
-    env_id: str, env_kwargs: Mapping[str, Any], measured: Sequence[Entry], *, best: float | None, experiments: int
+    env_id: str, env_kwargs: Mapping[str, Any], measured: Sequence[Entry], *, best: Ceiling | None, experiments: int
 ) -> Scale:
     """Returns the score scale of an environment.
 
@@ -72,7 +90,7 @@ def scale_of(
         env_id: as the runs have it.
         env_kwargs: as the runs have them.
         measured: entries of `references.json`.
-        best: highest mean of three evaluations in a row, see `scores.ceiling_of`; None where nothing was trained.
+        best: see `scores.ceiling_of`; None where nothing was trained.
         experiments: how many of those that are compared hold this environment.
     """
     low = low_of(env_id, env_kwargs, measured)
@@ -85,14 +103,22 @@ def scale_of(
         return Scale(
             low, None, False, "not listed, and held by several experiments, which have no scale in common: no scale"
         )
-    if best is None or best <= low:
-        return Scale(low, None, False, "not listed, and no run is better than random play: no scale")
+    if best is None or best.mean <= low + _CLEAR * _noise(env_id, env_kwargs, measured, best.episodes):
+        return Scale(low, None, False, "not listed, and no run is clearly better than random play: no scale")
     return Scale(
         low,
-        best,
+        best.mean,
         False,
         "not listed: 0 is random play and 1 the best three evaluations in a row of any run, in this experiment only",
     )
+
+
+def _noise(env_id: str, env_kwargs: Mapping[str, Any], measured: Sequence[Entry], episodes: int) -> float:
+    """Returns the standard error of the mean return of so many episodes of random play; 0 where it is not known."""
+    entry = entry_of(env_id, env_kwargs, measured)
+    if entry is None or entry["random_se"] is None:
+        return 0.0
+    return float(entry["random_se"]) * math.sqrt(entry["random_n"] / episodes)
 
 
 def marks_of(env_id: str, scale: Scale) -> dict[str, float]:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlbatch.analysis import efficiency, rates
+from rlbatch.analysis import rates
 from rlbatch.analysis.answer import Part, Together
 from rlbatch.analysis.comparison import ScoredArm
+from rlbatch.analysis.efficiency import Budget
 from rlbatch.analysis.figures import Figure, Picture, Series, by_batch, slug
 from rlbatch.analysis.intervals import Estimate, Floats, combine
 from rlbatch.analysis.metrics import METRICS, Metric
@@ -138,8 +139,10 @@ def _warnings(part: Part, metric: str) -> list[str]:
     said = ["Higher is better." if about.higher_is_better else "Lower is better."]
     if about.optimistic:
         said.append("Optimistic: the maximum of noisy numbers.")
-    if about.kind == "amount":
-        said.append("A run that never gets there counts its whole budget.")
+    budget = _budget(part, metric)
+    if budget is not None:
+        beyond = f"the smallest of the budgets, {budget.least:,.6g}, and so does one that takes more"
+        said.append(f"A run that never gets there counts {beyond if budget.differs else 'its whole budget'}.")
     elif about.kind != "score":
         said.append("Runs that cannot tell are left out.")
     if about.kind != "score" and part.ways[0].tuned:
@@ -170,7 +173,7 @@ def _reached(part: Part, metric: str) -> bool:
 def _of_runs(part: Part, way: Way, metric: str) -> _Drawn:
     """Returns a metric of the runs that a way compares, of all rates where it averages, in the metric's own direction.
 
-    Left out are runs that cannot tell. A mark that is never reached is the budget. Empty where some arm lacks it.
+    Left out are runs that cannot tell. A mark never reached is the smallest budget. Empty where some arm lacks it.
     """
     if any(metric not in arm.values for arm in part.cells.values()):
         return _Drawn({})
@@ -178,8 +181,10 @@ def _of_runs(part: Part, way: Way, metric: str) -> _Drawn:
     if way.averaged:
         return _Drawn({batch: sign * values for batch, values in _averaged(part, metric).items()})
 
+    least = _least(part, metric)
+
     def number(arm: ScoredArm) -> Floats:
-        return np.maximum(values_of(arm, metric), _least(part, arm, metric))
+        return np.maximum(values_of(arm, metric), least)
 
     told = {batch: values[~np.isnan(values)] for batch, values in sorted(same_runs(way, part.cells, number).items())}
     samples = {batch: sign * values for batch, values in told.items() if len(values)}
@@ -190,8 +195,8 @@ def _of_runs(part: Part, way: Way, metric: str) -> _Drawn:
 def _averaged(part: Part, metric: str) -> Samples:
     """Returns a metric, higher is better, averaged over the rates by seed."""
     grid: dict[int, dict[float, dict[int, float]]] = {}
+    least = _least(part, metric)
     for (batch, rate), arm in part.cells.items():
-        least = _least(part, arm, metric)
         known = {seed: max(value, least) for seed, value in by_seed(arm, metric).items() if not np.isnan(value)}
         grid.setdefault(batch, {})[rate] = known
     try:
@@ -200,9 +205,12 @@ def _averaged(part: Part, metric: str) -> Samples:
         return {}
 
 
-def _least(part: Part, arm: ScoredArm, metric: str) -> float:
-    """Returns what anything lower counts as: of an amount to a mark, minus the budget."""
-    if METRICS[metric].kind != "amount":
-        return -np.inf
-    spent = efficiency.amounts(arm.curves, metric.partition("_to_")[0], part.scored.clock)
-    return -np.inf if spent is None else -float(spent[-1])
+def _least(part: Part, metric: str) -> float:
+    """Returns what anything lower counts as: of an amount to a mark, minus the smallest budget."""
+    budget = _budget(part, metric)
+    return -np.inf if budget is None else -budget.least
+
+
+def _budget(part: Part, metric: str) -> Budget | None:
+    """Returns what may be spent on the axis of an amount to a mark; None for other metrics."""
+    return part.budgets.get(metric.partition("_to_")[0]) if METRICS[metric].kind == "amount" else None

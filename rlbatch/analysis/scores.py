@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rlbatch import curves
 from rlbatch.analysis.arms import Arm
 from rlbatch.analysis.collect import Run, grid
+from rlbatch.analysis.scales import Ceiling
 from rlbatch.designs import count_updates
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,7 @@ class Curves:
         samples: (T,) transitions drawn by then.
         seeds: (R,) of the runs.
         diverged: (R,) whether each diverged.
+        made: (R,) evaluations of each before it diverged, or all T.
         returns: (R, T, N) of every episode; the floor where a run had diverged.
     """
 
@@ -44,6 +46,7 @@ class Curves:
     samples: Floats
     seeds: Integers
     diverged: Bools
+    made: Integers
     returns: Floats
 
     @property
@@ -79,7 +82,7 @@ def floor_of(low: float | None, means: Iterable[float]) -> float:
     return min([*means, *([] if low is None else [low])], default=0.0)
 
 
-def ceiling_of(runs: Iterable[Run]) -> float | None:
+def ceiling_of(runs: Iterable[Run]) -> Ceiling | None:
     """Returns the highest mean of three evaluations in a row (all, where a run has fewer), or None where there is none.
 
     Like the floor it is taken from every run, whatever became of it, so that it stays where a run diverges, as long as
@@ -88,12 +91,13 @@ def ceiling_of(runs: Iterable[Run]) -> float | None:
     Args:
         runs: all of one environment in the comparison.
     """
-    highest = []
+    highest, episodes = [], []
     for run in runs:
         width = curves.LAST if run.config is None else min(curves.LAST, len(grid(run.config)))
         if len(run.means) >= width:
             highest.append(float(np.lib.stride_tricks.sliding_window_view(run.means, width).mean(axis=1).max()))
-    return max(highest, default=None)
+            episodes.append(width * run.returns.shape[1])
+    return Ceiling(max(highest), min(episodes)) if highest else None
 
 
 def completed(returns: Floats, points: int, floor: float) -> Floats:
@@ -122,6 +126,7 @@ def curves_of(arm: Arm, floor: float) -> Curves | None:
         samples=updates * arm.batch_size,
         seeds=np.array([run.seed for run in arm.counted]),
         diverged=np.array([run.path in diverged for run in arm.counted]),
+        made=np.array([len(run.returns) for run in arm.counted]),
         returns=np.stack([completed(run.returns, len(points), floor) for run in arm.counted]),
     )
 

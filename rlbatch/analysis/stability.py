@@ -34,7 +34,11 @@ LEARNED = 0.25
 
 
 def stability_of(
-    returns: Floats, span: float | None, threshold: float | None, diverged: Bools | None = None
+    returns: Floats,
+    span: float | None,
+    threshold: float | None,
+    diverged: Bools | None = None,
+    made: NDArray[np.int64] | None = None,
 ) -> dict[str, Floats]:
     """Returns metric -> (R,) of each run, NaN where a curve cannot tell.
 
@@ -49,7 +53,9 @@ def stability_of(
         span: length of the reference range, in units of return, or None.
         threshold: the mark after which retention is measured, or None.
         diverged: (R,) which runs did; none by default.
+        made: (R,) evaluations of each before it diverged; all T by default. Among them it reached the mark, or did not.
     """
+    own = returns if made is None else [run[: max(count, 1)] for run, count in zip(returns, made, strict=True)]
     thinned = returns[:, _windows(returns.shape[1])]
     found = {
         "drawdown_max": _numbers(curves.max_drawdown(run) for run in returns),
@@ -57,7 +63,7 @@ def stability_of(
         "fall_tail": _numbers(fall_tail(run) for run in thinned),
         "dispersion": _numbers(curves.dispersion(run) for run in thinned),
         "below_best": _numbers(None if span is None else below_best(run, MARGIN * span) for run in returns),
-        "retention": _numbers(None if threshold is None else retention(run, threshold) for run in returns),
+        "retention": _numbers(None if threshold is None else retention(run, threshold) for run in own),
     }
     if diverged is not None and span is not None:
         for name in ("drawdown_max", "drawdown_tail", "fall_tail", "dispersion"):

@@ -35,9 +35,12 @@ class Steadiness(NamedTuple):
 
 
 def comparable(part: Part) -> tuple[int, ...]:
-    """Returns the batch sizes between which there are verdicts: those that score alike, or all at their best rates."""
+    """Returns the batch sizes between which there are verdicts: those that score alike, or all at their best rates.
+
+    What learned nothing is steady, so there are none where all hardly learned.
+    """
     way = part.ways[0]
-    if not part.scaled:
+    if not part.scaled or part.hardly_learned:
         return ()
     return tuple(way.samples if way.tuned else part.verdicts[way.kind].equivalent)
 

@@ -8,7 +8,7 @@ from rlbatch.analysis.answer import Answer, Part, Together
 from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.contrasts import Contrast, contrasts_of
 from rlbatch.analysis.effort_tables import cost_table, effort_table, front_tables, power_law_tables
-from rlbatch.analysis.intervals import CONFIDENCE, mean_of
+from rlbatch.analysis.intervals import mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import GoodRates
 from rlbatch.analysis.steadiness import steadiness_of
@@ -101,11 +101,10 @@ def _trend_lines(verdicts: Verdicts) -> tuple[str, ...]:
 
 def _hump_tables(part: Part) -> list[Table]:
     """Returns whether the score rises and then falls, where there are batch sizes enough to tell."""
-    humps = {kind: verdicts.hump for kind, verdicts in part.verdicts.items()}
     rows = [
-        (kind, hump.p_value, str(hump.batch_size) if hump.p_value <= 1 - CONFIDENCE else None)
-        for kind, hump in humps.items()
-        if hump is not None
+        (kind, verdicts.hump.p_value, None if verdicts.shown_hump is None else str(verdicts.shown_hump.batch_size))
+        for kind, verdicts in part.verdicts.items()
+        if verdicts.hump is not None
     ]
     title = f"{part.name}: a rise of the score with the batch size, then a fall"
     return [Table(title, ("learning rates", "p", "around batch"), tuple(rows))] if rows else []
@@ -240,6 +239,9 @@ def _together_table(both: Together, found: Answer) -> Table:
     lines = [*_trend_lines(verdicts)]
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
+    if verdicts.hump is not None:
+        around = "" if verdicts.shown_hump is None else f", around batch {verdicts.shown_hump.batch_size}"
+        lines.append(f"a rise with the batch size, then a fall: p {shown(verdicts.hump.p_value)}{around}")
     planned = found.declared and all(part.ways[0].kind == both.kind for part in _members(both, found))
     return Table(title, headings, tuple(rows), planned=planned, lead=tuple(lines))
 

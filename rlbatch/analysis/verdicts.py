@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from rlbatch.analysis import best, trend
 from rlbatch.analysis.best import AgainstReference, Standing
 from rlbatch.analysis.failures import Failures
-from rlbatch.analysis.intervals import SEED, Estimate
+from rlbatch.analysis.intervals import CONFIDENCE, MIN_SEEDS, SEED, Estimate
 from rlbatch.analysis.seeds import deviation_of, seeds_to_find
 from rlbatch.analysis.trend import Hump
 from rlbatch.analysis.ways import Way
@@ -46,6 +46,13 @@ class Verdicts:
     def equivalent(self) -> list[int]:
         """Batch sizes that are shown to be as good as the best, within delta."""
         return best.indifference_set(self.standings)
+
+    @property
+    def shown_hump(self) -> Hump | None:
+        """The hump, where it is shown and no batch size has fewer than `MIN_SEEDS`."""
+        if self.hump is None or self.hump.p_value > 1 - CONFIDENCE:
+            return None
+        return self.hump if min(mean.seeds for mean in self.means.values()) >= MIN_SEEDS else None
 
     @property
     def deviation(self) -> float | None:

@@ -275,7 +275,7 @@ def _grid(cells: Cells, metric: str) -> Grid:
 
 
 def _tuned(arms: Mapping[int, ScoredArm]) -> str:
-    """Returns where the learning rates of these arms come from, in words: a preset's, or from nowhere."""
+    """Returns where the learning rates of these arms come from, in words: presets', or from nowhere."""
     said = set()
     for arm in arms.values():
         config = arm.arm.config
@@ -287,4 +287,4 @@ def _tuned(arms: Mapping[int, ScoredArm]) -> str:
                 is_presets = math.isclose(before, float(rate), rel_tol=1e-6)
                 where = _TUNED[str(labels["preset"])].format(labels["lr_reference_batch"])
                 said.add(where if is_presets else "set by hand, tuned at no batch size")
-    return f" ({said.pop()})" if len(said) == 1 else ""
+    return f" ({'; '.join(sorted(said))})" if said else ""

@@ -458,6 +458,48 @@ def test_runs_that_hardly_learned_are_said_to_be_alike_in_every_view(tmp_path: P
     assert any("all score below 10% of the range" in caveat for caveat in caveats(found))
 
 
+def test_where_nothing_was_learned_nothing_is_picked_over_environments_either(tmp_path: Path) -> None:
+    configs = fill(tmp_path, {16: 30.0, 64: 30.0}, noise=1.0)
+    for own in (config(env_id="Acrobot-v1", batch_size=batch, seed=seed) for batch in (16, 64) for seed in range(12)):
+        write(tmp_path, own, [-499.0 + own.seed / 10] * 5)
+        configs.append(own)
+    found = answered(tmp_path, configs)
+    assert [part.hardly_learned for part in found.parts] == [True, True]
+    assert found.together[0].verdicts.equivalent == [16, 64]
+    assert not [sentence for sentence in overall(found) if "cheapest" in sentence]
+    assert [steadiness_of(part, found.delta) for part in found.parts] == [(), ()]
+
+
+def test_a_rise_and_fall_is_said_beside_a_slope_that_has_neither(tmp_path: Path) -> None:
+    humped = {16: BAD, 64: GOOD, 256: BAD}
+    configs = fill(tmp_path, humped, seeds=8)
+    configs += fill(tmp_path, {16: -480.0, 64: -95.0, 256: -480.0}, seeds=8, env_id="Acrobot-v1")
+    found = answered(tmp_path, configs)
+    said = [sentence for one in recommend(found) for sentence in one.sentences]
+    assert len([sentence for sentence in said if sentence.startswith("It rises up to about batch 64 and falls")]) == 2
+    assert [sentence for sentence in overall(found) if sentence.startswith("It rises up to about batch 64")]
+    together = tables_of(found)[-1]
+    assert any(line.startswith("a rise with the batch size") and line.endswith("batch 64") for line in together.lead)
+
+
+def test_under_five_seeds_no_rise_and_fall_is_placed(tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, {16: BAD, 64: GOOD, 256: BAD}, seeds=4, noise=0.1))
+    (told,) = recommend(found)
+    assert not [sentence for sentence in told.sentences if "rises up to" in sentence]
+    (hump,) = [table for table in tables_of(found) if "then a fall" in table.title]
+    assert hump.rows[0][2] is None
+
+
+def test_over_environments_each_says_its_own_rate_and_where_that_comes_from(tmp_path: Path) -> None:
+    configs = fill(tmp_path, LEVELS, seeds=5, learning_rate=1e-3)
+    configs += fill(tmp_path, {16: -480.0, 64: -100.0, 128: -95.0}, seeds=5, env_id="Acrobot-v1", learning_rate=2e-3)
+    (both,) = answered(tmp_path, configs).together
+    assert both.words == (
+        "at learning rate 0.002 (set by hand, tuned at no batch size) in Acrobot-v1; at learning rate 0.001 (that of "
+        "the preset neutral, which was tuned at no single batch size) in CartPole-v1"
+    )
+
+
 def test_seeds_are_counted_for_the_test_that_is_made(tmp_path: Path) -> None:
     (part,) = answered(tmp_path, fill(tmp_path, {16: GOOD, 64: GOOD, 128: GOOD}, seeds=6, noise=60.0)).parts
     verdicts = part.verdicts["at its rate"]

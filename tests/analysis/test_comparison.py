@@ -84,8 +84,13 @@ def test_marks_are_reached_on_every_axis(compared: Comparison) -> None:
     assert small.values["updates_to_90%"].tolist() == [100.0] * 3 + [np.inf]
     assert small.values["samples_to_threshold"].tolist() == [1600.0] * 3 + [np.inf]
     assert small.values["seconds_to_threshold"].tolist() == [4.0] * 3 + [np.inf]
-    log_axes = efficiency.log_axes([one.curves for one in scored.arms.values()], scored.clock)
-    assert log_axes == {"steps": False, "updates": False, "samples": True, "seconds": False}
+    budgets = efficiency.budgets([one.curves for one in scored.arms.values()], scored.clock)
+    assert {axis: budget.differs for axis, budget in budgets.items()} == {
+        "steps": False,
+        "updates": False,
+        "samples": True,
+        "seconds": False,
+    }
 
 
 def test_cells_are_the_arms_of_a_slice(compared: Comparison) -> None:
@@ -116,7 +121,7 @@ def test_without_costs_there_are_no_seconds(tmp_path: Path) -> None:
     (scored,) = compare([tmp_path]).tasks
     assert scored.clock is None
     (own,) = scored.arms.values()
-    assert "seconds" not in efficiency.log_axes([own.curves], scored.clock)
+    assert "seconds" not in efficiency.budgets([own.curves], scored.clock)
     assert set(METRICS) - set(own.values) == {name for name in METRICS if name.startswith("seconds_to")}
 
 

@@ -12,7 +12,7 @@ from analysis.folders import config, plan, run, write
 from rlbatch.analysis.arms import tasks_of
 from rlbatch.analysis.collect import Run, collect
 from rlbatch.analysis.comparison import compare
-from rlbatch.analysis.efficiency import Clock, amounts, amounts_to, clock_of, cost_of, half_way, log_axes
+from rlbatch.analysis.efficiency import Clock, amounts, amounts_to, budgets, clock_of, cost_of, half_way
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.analysis.scales import Scale
 from rlbatch.analysis.scores import Curves, crossings_of, curves_of
@@ -53,15 +53,19 @@ def test_the_clock_is_that_of_the_machine_that_knows_most_runs() -> None:
     assert clock_of([], sizes) is None
 
 
+def differing(many: list[Curves]) -> dict[str, bool]:
+    return {axis: budget.differs for axis, budget in budgets(many).items()}
+
+
 def test_axes_on_which_budgets_differ_do_not_compare_by_area() -> None:
     same_updates = curves(run(CURVE, batch_size=16), run(CURVE, batch_size=64))
-    assert log_axes(same_updates) == {
+    assert differing(same_updates) == {
         "steps": False,
         "updates": False,
         "samples": True,
     }
     same_samples = curves(run(CURVE, batch_size=16), run(CURVE, batch_size=64, train_freq=4))
-    assert log_axes(same_samples) == {
+    assert differing(same_samples) == {
         "steps": False,
         "updates": True,
         "samples": False,
@@ -71,9 +75,9 @@ def test_axes_on_which_budgets_differ_do_not_compare_by_area() -> None:
 def test_an_axis_that_one_arm_does_not_have_is_left_out() -> None:
     two = curves(run(CURVE, batch_size=16), run(CURVE, batch_size=64))
     clock = clock_of([entry(config(batch_size=16), 1, 1)], [config(batch_size=16)])
-    assert "seconds" not in log_axes(two, clock)
-    assert log_axes(two[:1], clock)["seconds"] is False
-    assert log_axes([]) == {}
+    assert "seconds" not in budgets(two, clock)
+    assert not budgets(two[:1], clock)["seconds"].differs
+    assert budgets([]) == {}
 
 
 def test_amounts_to_a_mark_are_infinite_if_never_and_unknown_if_censored() -> None:

@@ -13,6 +13,7 @@ from analysis.test_comparison import write_front
 
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
+from rlbatch.analysis.effort_tables import effort_table
 from rlbatch.analysis.figures import Figure, Picture, Series
 from rlbatch.analysis.intervals import wilson
 from rlbatch.analysis.metrics import METRICS
@@ -20,6 +21,8 @@ from rlbatch.analysis.plots import ORDERED, colours_of, ordered_colour, save
 from rlbatch.analysis.recommend import recommend
 from rlbatch.analysis.tables import tables_of
 from rlbatch.analysis.ways import metric_of, same_means, same_runs
+
+AMOUNTS = ("samples_to_threshold", "updates_to_threshold")
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +210,26 @@ def test_a_run_that_never_gets_there_counts_its_whole_budget(figures: dict[str, 
     assert never == 400
     assert all(y < 400 for y in reached)
     assert "whole budget" in steps.about
+
+
+def test_where_budgets_differ_a_small_one_that_fails_does_not_look_fast(tmp_path: Path) -> None:
+    configs = [config(env_id="Acrobot-v1", batch_size=batch, seed=seed) for batch in (16, 64) for seed in range(5)]
+    for own in configs:  # batch 16 never gets there, batch 64 after more samples than batch 16 has
+        write(tmp_path, own, [-490.0, -490.0, *[-90.0 if own.batch_size == 64 else -490.0] * 3])
+    found = answered(tmp_path, configs)
+    (response,) = [figure for figure in figures_of(found) if figure.name == "acrobot-v1-response"]
+    samples, updates = (next(one for one in response.pictures if one.choice == (name,)) for name in AMOUNTS)
+    budget = 300 * 16
+    assert samples.series[0].y.tolist() == [budget, budget]
+    assert "counts the smallest of the budgets, 4,800," in samples.about
+    assert updates.series[0].y.tolist() == [300, 100]
+    table = effort_table(found.parts[0], "samples")
+    assert table.headings[3] == "mean, at most 4,800"
+    least = budget * (1 - wilson(0, 5).high)  # of what no run within that budget has shown
+    assert [row[3] for row in table.rows] == [pytest.approx((budget, least, budget))] * 2
+    assert [row[4] for row in table.rows] == [None, 6400]
+    assert [row[2] for row in table.rows] == [pytest.approx(wilson(0, 5)), pytest.approx(wilson(5, 5))]
+    assert "budgets differ on this axis" in table.notes[0]
 
 
 def test_a_mark_that_nobody_reaches_is_not_offered(tmp_path: Path) -> None:

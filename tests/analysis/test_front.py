@@ -78,6 +78,16 @@ def test_sizes_that_most_runs_do_not_get_through_with_are_beyond_and_named() -> 
     assert told.fit.critical == pytest.approx(100.0, rel=0.3)
 
 
+def test_sizes_that_half_of_the_runs_get_through_with_are_not_beyond() -> None:
+    own = {
+        cell: np.where(np.arange(10) < 5, np.inf, values) if cell[0] == 8 else values
+        for cell, values in cells(100.0).items()
+    }
+    told = front(own)
+    assert told.beyond == ()
+    assert told.updates[0] in own[8, told.learning_rates[0]]
+
+
 def test_a_run_that_never_arrives_counts_and_does_not_vanish() -> None:
     own = {cell: values.copy() for cell, values in cells(100.0).items()}
     for values in own.values():

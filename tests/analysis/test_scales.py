@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlbatch.analysis.scales import Scale, marks_of, scale_of, threshold_of
+from rlbatch.analysis.scales import Ceiling, Scale, marks_of, scale_of, threshold_of
 
 MEASURED = [{"env_id": "mine:Line-v0", "env_kwargs": {}, "random_mean": -40.0, "random_se": 1.0, "random_n": 100}]
 
 
 def scale(env_id: str = "mine:Line-v0", *, best: float | None = -10.0, experiments: int = 1, **kwargs: Any) -> Scale:
-    return scale_of(env_id, kwargs, MEASURED, best=best, experiments=experiments)
+    ceiling = None if best is None else Ceiling(best, episodes=25)
+    return scale_of(env_id, kwargs, MEASURED, best=ceiling, experiments=experiments)
 
 
 def test_a_listed_environment_has_its_listed_scale() -> None:
@@ -23,6 +24,7 @@ def test_a_listed_environment_has_its_listed_scale() -> None:
 
 def test_another_one_ends_at_its_best_evaluations_and_says_so() -> None:
     assert scale()[:3] == (-40.0, -10.0, False)
+    assert scale(best=-29.9).high == -29.9
     assert "this experiment only" in scale().note
     assert "1 the best three evaluations in a row of any run" in scale().note
     assert scale().score(np.array([-40.0, -25.0, -10.0])).tolist() == [0.0, 0.5, 1.0]
@@ -34,6 +36,7 @@ def test_another_one_ends_at_its_best_evaluations_and_says_so() -> None:
     [
         (scale(experiments=2), -40.0),
         (scale(best=-40.0), -40.0),
+        (scale(best=-30.0), -40.0),  # 5 standard errors of 25 episodes, of which one has a deviation of 10
         (scale(best=None), -40.0),
         (scale("mine:Other-v0"), None),
         (scale(size=3), None),

@@ -133,7 +133,7 @@ def test_a_run_that_diverges_never_raises_a_mean(means: list[list[float]], which
 
 def normalised(runs: list[Run], low: float) -> dict[int, float]:
     """Batch size -> mean area on the scale of an environment that is not listed."""
-    entry = {"env_id": "Unlisted-v0", "env_kwargs": {}, "random_mean": low}
+    entry = {"env_id": "Unlisted-v0", "env_kwargs": {}, "random_mean": low, "random_se": None}
     scale = scale_of("Unlisted-v0", {}, [entry], best=ceiling_of(runs), experiments=1)
     (task,) = tasks_of(runs)
     found = {one.batch_size: curves_of(one, floor_of(low, heights(runs))) for one in task.arms}
@@ -174,9 +174,9 @@ def test_a_diverged_run_of_the_best_arm_raises_no_score_by_hand() -> None:
 
 def test_the_ceiling_is_three_evaluations_of_any_run() -> None:
     runs = [run([0, 90, 0, 3, 9]), run([0, 30, 30, 30], "crashed", seed=1), run([0, 80], "partial", seed=2)]
-    assert ceiling_of(runs) == 31.0  # 0, 90 and 3: (90 + 0 + 3) / 3
+    assert ceiling_of(runs) == (31.0, 6)  # 0, 90 and 3: (90 + 0 + 3) / 3
     assert ceiling_of(runs[2:]) is None
-    assert ceiling_of([run([3, 9], n_evaluations=1)]) == 6.0
+    assert ceiling_of([run([3, 9], n_evaluations=1)]) == (6.0, 4)
 
 
 def test_what_was_lost_below_the_floor_is_the_one_exception() -> None:

@@ -166,8 +166,15 @@ def test_to_diverge_never_makes_a_run_steadier() -> None:
     for point in range(1, 21):
         lost = whole.copy()
         lost[:, point:] = 0.0
-        after = stability_of(lost, 100.0, 20.0, np.ones(6, dtype=bool))
+        after = stability_of(lost, 100.0, 20.0, np.ones(6, dtype=bool), np.full(6, point))
         for name in ("drawdown_max", "drawdown_tail", "fall_tail", "dispersion", "below_best"):
             assert (after[name] >= np.minimum(before[name], 100.0)).all(), (name, point)
-        kept = after["retention"][np.isfinite(after["retention"])]
-        assert (kept == 0).all()
+        reached = np.isfinite(stability_of(whole[:, :point], 100.0, 20.0)["retention"])
+        assert np.array_equal(after["retention"], np.where(reached, 0.0, np.nan), equal_nan=True), point
+    assert reached.sum() > 3
+
+
+def test_what_a_run_that_diverged_late_had_reached_it_has_not_kept() -> None:
+    whole = episodes([0.0, 50.0, *[110.0] * 13, *[0.0] * 6])[None]
+    kept = stability_of(whole, 100.0, 100.0, np.array([True]), np.array([15]))["retention"]
+    assert kept.tolist() == [0.0]
