@@ -214,19 +214,18 @@ def test_make_train_runs_the_command_that_the_readme_says() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_the_example_of_an_own_environment_trains_and_is_evaluated_again(
+def test_the_example_of_an_own_environment_trains_is_evaluated_again_and_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(environments, "_imported", set())
     (example,) = [block for block in blocks(README, "python") if "gym.register" in block]
     (tmp_path / "my_env.py").write_text(example, encoding="utf-8")
-    (line,) = [line for _, line in SHOWN if "my_env:" in line]
-    words = shlex.split(line)[1:]
-    words[words.index("--steps") + 1] = "600"
+    brief = (re.sub("--steps 5000", "--steps 1300", line) for _, line in SHOWN if "my_env:" in line)
+    one, several = (shlex.split(re.sub("--seeds 5", "--seeds 2", line))[1:] for line in brief)
     few = ["--engine", ENGINE, "--set", "n_evaluations=2", "--set", "n_eval_episodes=2", "--set", "log_points=4"]
     try:
-        assert main.run([*words, *few]) == 0, capsys.readouterr().err
+        assert main.run([*one, *few]) == 0, capsys.readouterr().err
         (run,) = find_runs(tmp_path / "results")
         assert run.status() == "ok"
         assert next(run.rows("eval"))["eval/return_mean"] < 0
@@ -235,6 +234,14 @@ def test_the_example_of_an_own_environment_trains_and_is_evaluated_again(
         for arguments in shown:
             assert main.run(arguments) == 0, capsys.readouterr().err
         assert (tmp_path / "line.zip").is_file()
+        assert main.run([*several, *few]) == 0, capsys.readouterr().err
+        capsys.readouterr()
+        for command in ("compare", "recommend", "report"):
+            assert main.run([command, "results/line"]) == 0, capsys.readouterr().err
+            assert "Line-v0" in capsys.readouterr().out or command == "report"
+        page = (tmp_path / "results" / "line" / "report.html").read_text(encoding="utf-8")
+        assert "my_env:Line-v0" in page
+        assert len(re.findall(r"Line-v0/dqn/b00(?:032|256)-[^<]+/s00[01]", page)) >= 4
     finally:
         sys.modules.pop("my_env", None)
         gymnasium.registry.pop("Line-v0", None)
