@@ -28,6 +28,7 @@ from coverage_choices import (
     times,
     unseen_failures,
 )
+from coverage_effects import effects_at_best_rates, power_law
 from coverage_front import critical_batch
 from coverage_page import FAILING, HEADLINE, LEVELS, RESAMPLES, SEEDS, Cell, Kept, page, table
 
@@ -178,10 +179,12 @@ PARTS: tuple[Part, ...] = (
     chances,
     at_best_rates,
     scores_at_best_rates,
+    effects_at_best_rates,
     advantage,
     unseen_failures,
     times,
     critical_batch,
+    power_law,
 )
 
 

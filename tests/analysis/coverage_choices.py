@@ -54,7 +54,7 @@ def scores_at_best_rates(rng: np.random.Generator, lower: float, n: int) -> Happ
     grid = _grid(rng, lower, n, 2)
     tuned = rates.at_best_rate(grid)
     x, y = (tuned[batch] for batch in grid)
-    true = _chosen(lower, n)
+    true = expected_at_chosen_rates(lower, n)
     again = x.resampled(grid[1])
     yield "mean", covers(x.mean.interval(), true["mean"])
     yield "difference of two means", covers(combine([x.mean, y.mean], [1, -1]).interval(), 0.0)
@@ -115,11 +115,13 @@ _ADVANTAGES: dict[str, tuple[float, ...]] = {
 
 def _grid(rng: np.random.Generator, lower: float, n: int, count: int) -> dict[float, dict[float, dict[int, float]]]:
     """Returns the scores of equal batch sizes at three rates, the middle one the best."""
-    at = list(zip(RATES, _levels(lower), strict=True))
-    return {
-        2**i: {rate: dict(enumerate(rng.normal(level, SPREAD, size=n).tolist())) for rate, level in at}
-        for i in range(count)
-    }
+    return {2**i: scores_by_rate(rng, lower, n) for i in range(count)}
+
+
+def scores_by_rate(rng: np.random.Generator, lower: float, n: int) -> dict[float, dict[int, float]]:
+    """Returns rate -> seed -> score of a batch size at three rates, the middle one the best."""
+    at = zip(RATES, _levels(lower), strict=True)
+    return {rate: dict(enumerate(rng.normal(level, SPREAD, size=n).tolist())) for rate, level in at}
 
 
 def _levels(lower: float) -> tuple[float, float, float]:
@@ -127,7 +129,7 @@ def _levels(lower: float) -> tuple[float, float, float]:
 
 
 @functools.cache
-def _chosen(lower: float, n: int) -> dict[str, float]:
+def expected_at_chosen_rates(lower: float, n: int) -> dict[str, float]:
     """Returns what scores at rates that other seeds chose come to on average."""
     rng = np.random.default_rng(0)
     found = []

@@ -1,6 +1,7 @@
 """How long does it take to read, score and compare many runs? Makes finished run folders, and has commands read them.
 
-    python tests/analysis/reading_speed.py --runs 1000
+    python tests/analysis/reading_speed.py --runs 1000            prints
+    python tests/analysis/reading_speed.py --runs 1000 --write    and writes results/speed/READING.md
 
 One run with made-up rows is recorded, and copied into the folders of all runs of a plan, each with its own config, ids
 and returns. Each measurement is a process of its own, so that imports count; what it reads is in the page cache.
@@ -42,6 +43,19 @@ STAGES = {
     "rlbatch recommend": COMMAND.format("recommend"),
     "rlbatch report": COMMAND.format("report"),
 }
+
+
+PAGE = Path(__file__).parents[2] / "results" / "speed" / "READING.md"
+TEXT = """# How long does it take to read many runs?
+
+Of {runs:,} finished runs at five batch sizes and two learning rates, each with 21 evaluations of 10 episodes and 200
+train rows, {megabytes:.0f} MB of rows in all. Seconds of one process, its start and imports included, and those on a
+processor; two cores, one thread, files in the page cache, least of {repeats}. Measured and written by
+`python tests/analysis/reading_speed.py --runs {runs} --repeats {repeats} --write`.
+
+| | seconds | on a processor |
+| --- | --- | --- |
+"""
 
 
 def configs(runs: int) -> list[RunConfig]:
@@ -114,6 +128,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1000, help=f"a multiple of {len(BATCHES) * len(RATES)}")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "many"
@@ -123,10 +138,14 @@ def main() -> None:
             profile(lambda: comparison.compare([root]))
             profile(lambda: collecting.collect([root]))
             return
+        rows = []
         for name, code in STAGES.items():
             took = [measure([sys.executable, "-c", code, str(root)]) for _ in range(given.repeats)]
             wall, spent = map(min, zip(*took, strict=True))
             sys.stdout.write(f"{name}: {wall:.2f} s, of which {spent:.2f} s on a processor; least of {given.repeats}\n")
+            rows.append(f"| {name} | {wall:.1f} | {spent:.1f} |\n")
+        if given.write:
+            PAGE.write_text(TEXT.format(runs=given.runs, repeats=given.repeats, megabytes=size / 1e6) + "".join(rows))
 
 
 if __name__ == "__main__":
