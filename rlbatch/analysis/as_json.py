@@ -97,6 +97,7 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "fixed": part.slice.fixed,
             "scale": scored.scale,
             "marks": scored.marks,
+            "budgets": part.budgets,
             "scaled": part.scaled,
             "ways": [_way(part, way) for way in part.ways],
             "rate_factor": part.rate_factor,

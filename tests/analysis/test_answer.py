@@ -358,6 +358,9 @@ def test_json_holds_the_numbers_of_the_tables(known: Answer) -> None:
     arm = next(one for one in part["arms"] if one["batch_size"] == 16)
     assert arm["values"]["steps_to_threshold"] == ["never"] * 12
     assert arm["reaching"]["threshold"]["steps"]["probability"]["estimate"] == 0
+    budgets = {axis: (budget["least"], budget["most"]) for axis, budget in part["budgets"].items()}
+    assert budgets == {"steps": (400, 400), "updates": (300, 300), "samples": (300 * 16, 300 * 128)}
+    assert arm["reaching"]["threshold"]["samples"]["restricted_mean"]["estimate"] == 300 * 16
     assert arm["cost"]["process_mb"] > 300
     assert part["front"]["reason"]
     said = json.loads(json.dumps(plain_recommendations(recommend(known), overall(known), known), allow_nan=False))
