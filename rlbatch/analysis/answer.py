@@ -278,7 +278,7 @@ def _words_of(members: Sequence[tuple[Part, Way]]) -> str:
     """Returns what a conclusion over environments has to say of the learning rates, each in its own words."""
     words = {part.scored.task.name: way.words for part, way in members}
     alike = set(words.values())
-    return alike.pop() if len(alike) == 1 else "; ".join(f"{one} in {name}" for name, one in words.items())
+    return alike.pop() if len(alike) == 1 else "; ".join(f"in {name} {one}" for name, one in words.items())
 
 
 def _aggregated(batch: int, ways: Sequence[Way]) -> Aggregates:

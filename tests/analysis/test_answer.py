@@ -498,8 +498,8 @@ def test_over_environments_each_says_its_own_rate_and_where_that_comes_from(tmp_
     configs += fill(tmp_path, {16: -480.0, 64: -100.0, 128: -95.0}, seeds=5, env_id="Acrobot-v1", learning_rate=2e-3)
     (both,) = answered(tmp_path, configs).together
     assert both.words == (
-        "at learning rate 0.002 (set by hand, tuned at no batch size) in Acrobot-v1; at learning rate 0.001 (that of "
-        "the preset neutral, which was tuned at no single batch size) in CartPole-v1"
+        "in Acrobot-v1 at learning rate 0.002 (set by hand, tuned at no batch size); in CartPole-v1 at learning rate "
+        "0.001 (that of the preset neutral, which was tuned at no single batch size)"
     )
 
 

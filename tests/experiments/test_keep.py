@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -67,6 +68,22 @@ def test_the_main_readme_says_what_the_kept_scores_say(headline: ModuleType) -> 
     assert len(told) == 9
     for what, number in told.items():
         assert number in text, what
+
+
+def test_the_main_readme_says_of_environments_what_their_kept_page_says() -> None:
+    root = Path(__file__).parents[2]
+    main = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    (slope,) = re.findall(
+        r"each at its own best rate: (\S+ \[\S+ \S+\]) per doubling, in environments like these", main
+    )
+    kept = (root / "results" / "cross_environment" / "README.md").read_text(encoding="utf-8")
+    assert f"changes by {slope} of the range, in environments like these" in kept
+    assert "best learning rate, chosen on halves of the seeds and scored on the others: batch 256 is as good as" in kept
+    assert len(re.findall(r"^- .*the best learning rate is the lowest or highest tried", kept, re.MULTILINE)) == 4
+    slopes = re.findall(
+        r"^- Per doubling of the batch the score changes by \+\S+ \[(\S+), \S+\] of the range\.$", kept, re.MULTILINE
+    )
+    assert [float(low) > 0 for low in slopes] == [True] * 5
 
 
 def test_nothing_is_kept_of_half_an_experiment(keep: ModuleType, homes: Path) -> None:
