@@ -6,11 +6,13 @@ keeps what 100 episodes of uniformly random actions brought when the experiment 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rlbatch.environments import listed
+from rlbatch.errors import InputError
 from rlbatch.wallclock import Entry, read_entries
 
 EPISODES = 100
@@ -29,7 +31,13 @@ def read_references(path: Path) -> list[Entry]:
         InputError: it cannot be read, or an entry lacks something.
         RefusedError: it has another schema.
     """
-    return read_entries(path, ("env_id", "env_kwargs", "random_se", *_NUMBERS), _NUMBERS)
+    entries = read_entries(path, ("env_id", "env_kwargs", "random_se", *_NUMBERS), _NUMBERS)
+    for number, entry in enumerate(entries):
+        error, count = entry["random_se"], entry["random_n"]
+        known = isinstance(error, int | float) and math.isfinite(error) and error >= 0
+        if count < 1 or not (known or error is None):
+            raise InputError(f"{path}: entry {number}", f"random_se is {error!r} of {count!r} episodes", "take it out")
+    return entries
 
 
 def is_listed(env_id: str, env_kwargs: Mapping[str, Any]) -> bool:

@@ -53,7 +53,7 @@ def picks_of(parts: Sequence[Part], sizes: Sequence[int]) -> dict[str, Pick]:
     if not sizes or any(size not in part.ways[0].arms for part in parts for size in sizes):
         return {}
     found = {"cheapest": _cheapest(parts, sizes)}
-    if all(steadiness_samples(part, "drawdown_max", sizes) for part in parts):
+    if all(steadiness_samples(part, "drawdown_max", sizes) and not part.hardly_learned for part in parts):
         falls = [same_means(part.ways[0], part.cells, metric_of("drawdown_max"), sizes) for part in parts]
         found["steadiest"] = _lowest(falls, sizes, "of the range is its deepest fall of the return")
     quickest = _quickest(parts, sizes)

@@ -69,6 +69,7 @@ def stability_of(
         for name in ("drawdown_max", "drawdown_tail", "fall_tail", "dispersion"):
             found[name][diverged] = np.fmax(found[name][diverged], span)
         found["below_best"][diverged] = 1.0
+    if diverged is not None:
         found["retention"][diverged] = np.where(np.isnan(found["retention"][diverged]), np.nan, 0.0)
     return found
 

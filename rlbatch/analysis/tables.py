@@ -235,7 +235,7 @@ def _together_table(both: Together, found: Answer) -> Table:
         *_headings(verdicts),
     )
     where = f"{len(both.names)} environments together{design_words(both.fixed)}"
-    title = f"{where}: {METRICS[found.metric].about}, {both.words}"
+    title = f"{where}: {METRICS[found.metric].about}, {both.kind}"
     lines = [*_trend_lines(verdicts)]
     if both.slopes is not None:
         lines.append(f"per doubling, environments like these: {shown(both.slopes.alike.interval())}")
@@ -243,7 +243,7 @@ def _together_table(both: Together, found: Answer) -> Table:
         around = "" if verdicts.shown_hump is None else f", around batch {verdicts.shown_hump.batch_size}"
         lines.append(f"a rise with the batch size, then a fall: p {shown(verdicts.hump.p_value)}{around}")
     planned = found.declared and all(part.ways[0].kind == both.kind for part in _members(both, found))
-    return Table(title, headings, tuple(rows), planned=planned, lead=tuple(lines))
+    return Table(title, headings, tuple(rows), (both.words,), planned, tuple(lines))
 
 
 def _contrast_tables(found: Answer) -> list[Table]:

@@ -176,5 +176,6 @@ def test_to_diverge_never_makes_a_run_steadier() -> None:
 
 def test_what_a_run_that_diverged_late_had_reached_it_has_not_kept() -> None:
     whole = episodes([0.0, 50.0, *[110.0] * 13, *[0.0] * 6])[None]
-    kept = stability_of(whole, 100.0, 100.0, np.array([True]), np.array([15]))["retention"]
-    assert kept.tolist() == [0.0]
+    for span in (100.0, None):
+        kept = stability_of(whole, span, 100.0, np.array([True]), np.array([15]))["retention"]
+        assert kept.tolist() == [0.0]

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from rlbatch.errors import RlbatchError
+from rlbatch.errors import InputError, RlbatchError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand
 from rlbatch.launch import Interrupted, calibrate, execute, measuring
@@ -143,6 +143,15 @@ def test_random_play_is_measured_where_no_value_is_listed_once_for_all_machines(
     measured = read_references(experiment.references_path)
     assert low_of("Probe/Noisy-v0", {}, measured) == -7.0
     assert low_of("CartPole-v1", {"sutton_barto_reward": True}, measured) == -7.0
+
+
+@pytest.mark.parametrize("wrong", [{"random_se": "x"}, {"random_se": -1.0}, {"random_n": 0}])
+def test_random_play_that_makes_no_sense_is_refused_by_name(wrong: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "references.json"
+    entry = {"env_id": "Own-v0", "env_kwargs": {}} | PLAY | wrong
+    path.write_text(json.dumps({"schema": 1, "entries": [entry]}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"entry 0: random_se is .* episodes"):
+        read_references(path)
 
 
 def test_what_fails_is_a_note_and_the_rest_is_kept(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
