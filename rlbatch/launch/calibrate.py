@@ -53,6 +53,11 @@ class Missing:
         """Returns how many measurements there are."""
         return len(self.references) + len(self.costs)
 
+    def job(self, device: str, modules: Sequence[str]) -> dict[str, Any]:
+        """Returns what the measuring process is told."""
+        asked = {kind: [as_dict(config) for config in getattr(self, kind)] for kind in ("references", "costs")}
+        return {**asked, "device": device, **measuring.surroundings(modules)}
+
 
 def calibrate(
     configs: Sequence[RunConfig],
@@ -87,13 +92,7 @@ def calibrate(
             _note(report, f"there is no {name} on this machine, so no costs are measured")
             missing = replace(missing, costs=())
         if missing:
-            job = {
-                "references": [as_dict(config) for config in missing.references],
-                "costs": [as_dict(config) for config in missing.costs],
-                "device": name,
-                **measuring.surroundings(modules),
-            }
-            _measure(job, _Clerk(books, missing, report))
+            _measure(missing.job(name, modules), _Clerk(books, missing, report))
             books.write_costs()
     except (RlbatchError, OSError) as error:
         _note(report, str(error))

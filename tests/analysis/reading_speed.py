@@ -145,7 +145,8 @@ def main() -> None:
             sys.stdout.write(f"{name}: {wall:.2f} s, of which {spent:.2f} s on a processor; least of {given.repeats}\n")
             rows.append(f"| {name} | {wall:.1f} | {spent:.1f} |\n")
         if given.write:
-            PAGE.write_text(TEXT.format(runs=given.runs, repeats=given.repeats, megabytes=size / 1e6) + "".join(rows))
+            text = TEXT.format(runs=given.runs, repeats=given.repeats, megabytes=size / 1e6)
+            PAGE.write_text(text + "".join(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
