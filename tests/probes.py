@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
@@ -235,6 +238,23 @@ class Fragile(gymnasium.Wrapper[Any, Any, Any, Any]):
         return spoiled(self.how, result)
 
 
+DELAY = "PROBE_DELAY"
+"""Environment variable with the path of a file: as long as it is there, Delayed is slow."""
+_DELAY_S = 0.005
+
+
+class Delayed(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """CartPole that a test can slow down, so that what it waits for comes before the end on any machine."""
+
+    def __init__(self) -> None:
+        super().__init__(gymnasium.make("CartPole-v1", disable_env_checker=True))
+
+    def step(self, action: Any) -> Any:
+        if Path(os.environ.get(DELAY, "")).is_file():
+            time.sleep(_DELAY_S)
+        return self.env.step(action)
+
+
 class Diary(gymnasium.Env[np.ndarray, Any]):
     """Observes (seed of its episode modulo 4096, steps taken in it, last action): transitions tell where they belong.
 
@@ -320,7 +340,7 @@ def register() -> None:
     """
     kinds: tuple[type[gymnasium.Env[Any, Any]], ...] = (
         *(Probe, TwoStep, Preference, Noisy, Endless, Sticky, Level, Careless, Scarce, Broken, Explosive, Spaced),
-        *(Fragile, Diary, Keeper, Troubled),
+        *(Fragile, Delayed, Diary, Keeper, Troubled),
     )
     for kind in kinds:
         env_id = f"Probe/{kind.__name__}-v0"

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from engines import ENGINE
 from here import train_here
+from probes import DELAY
 
 from rlbatch.environments import import_module
 from rlbatch.errors import InputError, RefusedError
@@ -404,14 +405,20 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = Experiment(tmp_path / "e")
-    runs = plan(seeds=(0, 1), total_timesteps=400, engine="sb3")  # one after the other, so one is finished
+    delay = tmp_path / "slow"
+    monkeypatch.setenv(DELAY, str(delay))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    settings = {"total_timesteps": 400, "engine": "sb3"}  # one after the other, so one is finished
+    runs = plan("Probe/Delayed-v0", seeds=(0, 1), **settings)
 
     def interrupt(message: dict[str, Any]) -> None:
         if message["type"] == "train" and message["run"] == 1:
+            delay.touch()
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
-        execute(runs, experiment, interrupt, jobs=1)
+        execute(runs, experiment, interrupt, modules=["probes"], jobs=1)
+    delay.unlink()
     assert caught.value.exit_code == 130
     assert sorted(experiment.statuses().values()) == ["ok", "partial"]
     for row in experiment.run(runs[1].config).rows():
@@ -419,7 +426,7 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(
     assert not experiment.locked()
     with monkeypatch.context() as patch:
         train_here(patch)
-        outcomes = execute(runs, experiment, ignore)
+        outcomes = execute(runs, experiment, ignore, modules=["probes"])
     assert [o.new for o in outcomes] == [False, True]
     assert [o.result["attempts"] for o in outcomes] == [1, 2]
     counts = [sum(1 for _ in o.folder.rows("train")) for o in outcomes]

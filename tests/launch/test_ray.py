@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from here import train_here
 from launch.kills import SETTINGS, differences
+from probes import DELAY
 
 from rlbatch.cli import main
 from rlbatch.experiment import ATTEMPTS, Experiment
@@ -37,7 +38,7 @@ STEPS = 2500
 
 def plan(batch_size: int = 32, seeds: tuple[int, ...] = (0, 1), steps: int = STEPS) -> list[PlannedRun]:
     settings = SETTINGS | {"total_timesteps": steps}
-    return expand(Request("CartPole-v1", batch_sizes=(batch_size,), seeds=seeds, settings=settings))
+    return expand(Request("Probe/Delayed-v0", batch_sizes=(batch_size,), seeds=seeds, settings=settings))
 
 
 class TwoNodes:
@@ -70,8 +71,9 @@ class TwoNodes:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[TwoNodes]:
+def nodes(delay: Path) -> Iterator[TwoNodes]:
     known = {
+        DELAY: str(delay),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -90,11 +92,17 @@ def ignore(message: dict[str, Any]) -> None:
     pass
 
 
+@pytest.fixture(scope="module")
+def delay(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As long as this file is there, what trains on the cluster is slow."""
+    return tmp_path_factory.mktemp("delay") / "slow"
+
+
 def train_on_this_machine(runs: list[PlannedRun], folder: Path) -> Path:
     """Trains here, in this process; returns the folder."""
     with pytest.MonkeyPatch.context() as patch:
         train_here(patch)
-        execute(runs, Experiment(folder), ignore)
+        execute(runs, Experiment(folder), ignore, modules=["probes"])
     return folder
 
 
@@ -138,12 +146,14 @@ def test_bits_are_those_of_one_machine_and_a_run_that_kills_its_process_costs_it
 
 @needs_ray
 def test_a_killed_driver_takes_its_tasks_along_ctrl_c_stops_them_at_a_checkpoint_and_either_time_the_runs_go_on(
-    nodes: TwoNodes, tmp_path: Path, calm: dict[int, Path]
+    nodes: TwoNodes, tmp_path: Path, calm: dict[int, Path], delay: Path
 ) -> None:
     experiment = Experiment(tmp_path / "ray")
+    delay.touch()
     with subprocess.Popen([sys.executable, __file__, nodes.address, str(experiment.path)]) as driver:
         _wait(lambda: list(experiment.path.glob(f"{ATTEMPTS}/*/*/_checkpoints/*/step-*")))
         driver.kill()
+    delay.unlink()
     assert driver.returncode == -signal.SIGKILL
     assert set(experiment.statuses().values()) == {"partial"}
     assert find_runs(experiment.path) == []
@@ -153,10 +163,12 @@ def test_a_killed_driver_takes_its_tasks_along_ctrl_c_stops_them_at_a_checkpoint
     def interrupt(message: dict[str, Any]) -> None:
         if message["type"] == "train" and message["timesteps"] > STEPS // 4 and not struck:
             struck.append(message["timesteps"])  # a second signal would end the tasks at once
+            delay.touch()
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
-        execute(plan(), experiment, interrupt, jobs=1, cluster=Cluster(nodes.address))
+        execute(plan(), experiment, interrupt, modules=["probes"], jobs=1, cluster=Cluster(nodes.address))
+    delay.unlink()
     assert caught.value.exit_code == 130
     assert set(experiment.statuses().values()) == {"partial"}
     train_on_this_machine(plan(), experiment.path)
@@ -168,12 +180,15 @@ def test_a_killed_driver_takes_its_tasks_along_ctrl_c_stops_them_at_a_checkpoint
 
 
 @needs_ray
-def test_a_node_that_is_killed_costs_nothing_but_time(nodes: TwoNodes, tmp_path: Path, calm: dict[int, Path]) -> None:
+def test_a_node_that_is_killed_costs_nothing_but_time(
+    nodes: TwoNodes, tmp_path: Path, calm: dict[int, Path], delay: Path
+) -> None:
     runs = [*plan(32), *plan(64)]
     for folder in calm.values():
         shutil.copytree(folder, tmp_path / "calm", dirs_exist_ok=True)
     experiment = Experiment(tmp_path / "ray")
     killed, told = threading.Event(), []
+    delay.touch()  # both stacks are to be at work when the node is killed
 
     def strike(message: dict[str, Any]) -> None:
         told.append(message)
@@ -181,8 +196,9 @@ def test_a_node_that_is_killed_costs_nothing_but_time(nodes: TwoNodes, tmp_path:
         if not killed.is_set() and len({path.parents[3] for path in both}) == 2:
             killed.set()
             nodes.kill_one()
+            delay.unlink()
 
-    execute(runs, experiment, strike, checkpoint_s=0.2, cluster=Cluster(nodes.address))
+    execute(runs, experiment, strike, modules=["probes"], checkpoint_s=0.2, cluster=Cluster(nodes.address))
     assert killed.is_set()
     assert attempts_of(experiment) == [1, 1, 2, 2]
     assert resumed(experiment) == 2
@@ -338,4 +354,5 @@ def _wait(condition: Any) -> None:
 
 
 if __name__ == "__main__":  # the driver that is killed
-    execute(plan(), Experiment(Path(sys.argv[2])), ignore, jobs=1, checkpoint_s=0.2, cluster=Cluster(sys.argv[1]))
+    at = Cluster(sys.argv[1])
+    execute(plan(), Experiment(Path(sys.argv[2])), ignore, modules=["probes"], jobs=1, checkpoint_s=0.2, cluster=at)
