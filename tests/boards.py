@@ -44,6 +44,16 @@ def record(
     return folder
 
 
+def go_on(folder: RunFolder, heights: Sequence[float]) -> None:
+    """Adds evaluations with these mean returns to a run that goes on, as another attempt."""
+    config, done = folder.config(), sum(1 for _ in folder.rows("eval"))
+    written = folder.metrics_path.read_bytes()
+    start = {"rows": written.count(b"\n"), "bytes": len(written), "timesteps": reached(config, done - 1)[0]}
+    recorder = Recorder(folder, config, None, start=start)
+    extend(recorder, config, heights, done)
+    recorder.close()
+
+
 def extend(recorder: Recorder, config: RunConfig, heights: Sequence[float], begin: int = 0) -> None:
     """Emits a train row and an evaluation for each height, from evaluation number `begin` on."""
     for number, height in enumerate(heights, begin):

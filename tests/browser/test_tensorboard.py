@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from boards import go_on
 from browser.conftest import PATIENCE_MS, Links
+
+from rlbatch.results import find_runs
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
 MARGIN_CHART = "tf-custom-scalar-margin-chart-card"
@@ -93,3 +97,24 @@ def test_the_hparams_table_has_one_row_per_arm_with_the_mean_over_seeds(page: An
     until(page, rows, 2)
     page.get_by_text("Parallel Coordinates View").click()
     page.locator("tf-hparams-parallel-coords-plot svg").first.wait_for()
+
+
+def test_a_page_that_is_open_shows_what_a_run_does_meanwhile(page: Any, links: Links, results: Path) -> None:
+    page.goto(links.series)
+    runs = page.locator("runs-selector input[placeholder='Filter runs (regex)']")
+    runs.fill("my_env")
+    runs.press("End")
+    line = page.locator("metrics-pinned-view card-view").first.locator(
+        ".series-view > svg path:not([style*='display: none'])"
+    )
+    until(page, line, 1)
+    before = attributes(line, "d")
+    assert before[0].count("L") == 1  # two evaluations
+    (live,) = (run for run in find_runs(results / "x") if run.result() is None)
+    go_on(live, [10.0, 15.0])
+    for _ in range(PATIENCE_MS // 1000):
+        page.get_by_role("button", name="Reload").or_(page.locator("app-header-reload button")).first.click()
+        page.wait_for_timeout(1000)
+        if attributes(line, "d") != before:
+            break
+    assert attributes(line, "d")[0].count("L") == 3
