@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import importlib.util
 import json
 import math
 import os
-import re
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -28,7 +25,8 @@ import yaml
 from gymnasium import spaces
 
 from rlbatch.config import ALGORITHMS
-from rlbatch.errors import InputError, RefusedError, nearest
+from rlbatch.env_ids import USER_ERRORS, bare_id, registered_id
+from rlbatch.errors import InputError, nearest
 
 EPISODE_CAP = 10_000
 """Env steps after which an evaluation episode of an environment without a limit of its own is cut."""
@@ -43,8 +41,6 @@ _NEEDS = {"box2d": ("Box2D",), "mujoco": ("mujoco", "imageio")}
 
 _SMALLEST_IMAGE = 36
 """Pixels a side below which the first three convolutions of SB3's NatureCNN leave nothing."""
-
-_imported: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -96,54 +92,6 @@ def installed(family: str) -> bool:
     return all(importlib.util.find_spec(module) is not None for module in _NEEDS.get(family, ()))
 
 
-def import_module(name: str, where: str = "--import", directory: Path | None = None) -> None:
-    """Imports a module that registers environments, with the working directory on the path.
-
-    Only for names that the command line gave: importing runs the module's code.
-
-    Args:
-        name: dotted.
-        where: the option that named it.
-        directory: goes on the path instead of the working directory.
-
-    Raises:
-        InputError: the module is not found, or its import fails.
-    """
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, flags=re.ASCII):
-        raise InputError(where, f"{name!r} is not the name of a Python module", "write it as in an import")
-    here = str(directory or Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(where, f"module {name!r} cannot be imported: {error}", "run where it can be found") from error
-    except (Exception, SystemExit) as error:  # user code may raise anything at import
-        raise InputError(where, f"module {name!r} fails at import: {error!r}") from error
-    _imported.add(name)
-
-
-def registered_id(env_id: str) -> str:
-    """Returns the id under which gymnasium knows the environment, without `module:`.
-
-    Raises:
-        RefusedError: the id names a module that the command line did not.
-        InputError: no such id is registered; the hint names the nearest one.
-    """
-    module, _, bare = env_id.rpartition(":")
-    if ":" in module:
-        raise InputError("--env", f"{env_id!r} has more than one ':'", "write module:Id")
-    if env_id.startswith(":"):
-        raise InputError("--env", f"{env_id!r} names no module", "write module:Id")
-    if module and module not in _imported:
-        raise RefusedError("env_id", f"{env_id!r} needs the module {module!r}", f"name it: --import {module}")
-    if not re.fullmatch(r"[A-Za-z0-9_][\w./-]*", bare, flags=re.ASCII) or ".." in bare:
-        raise InputError("--env", f"{bare!r} is not an environment id", "ids look like CartPole-v1")
-    if bare not in gymnasium.registry:
-        raise InputError("--env", f"{bare!r} is not a registered environment", _id_hint(bare))
-    return bare
-
-
 def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: bool = False) -> gymnasium.Env[Any, Any]:
     """Returns a new instance, with gymnasium's passive checker if `checked`.
 
@@ -166,7 +114,7 @@ def open_environment(env_id: str, env_kwargs: Mapping[str, Any], *, checked: boo
         ) from error
     except TypeError as error:
         raise InputError("--env-kwargs", f"{bare} does not accept {dict(env_kwargs)}: {error}") from error
-    except Exception as error:  # an environment's constructor may raise anything
+    except USER_ERRORS as error:
         where, hint = ("--env-kwargs", "paths in it must be absolute") if env_kwargs else ("--env", "")
         raise InputError(where, f"{bare} cannot be made: {error!r}", hint) from error
 
@@ -248,22 +196,11 @@ def vector_observations(space: spaces.Space[Any]) -> bool:
 
 def family_of(env_id: str) -> str:
     """Returns the family of a registered environment: classic_control, box2d, mujoco, or "" for any other."""
-    bare = env_id.rpartition(":")[2]
+    bare = bare_id(env_id)
     if bare in listed():
         return listed()[bare].family
     entry = str(gymnasium.registry[bare].entry_point) if bare in gymnasium.registry else ""
     return next((family for family in ("classic_control", *INSTALL) if f".{family}." in entry), "")
-
-
-def newer_version(env_id: str) -> str | None:
-    """Returns the newest registered version of the same environment, where that is not `env_id` itself."""
-    match = re.fullmatch(r"(.+)-v(\d+)", env_id.rpartition(":")[2])
-    if match is None:
-        return None
-    versions = [
-        int(i.rpartition("-v")[2]) for i in gymnasium.registry if re.fullmatch(re.escape(match[1]) + r"-v\d+", i)
-    ]
-    return f"{match[1]}-v{max(versions)}" if versions and max(versions) > int(match[2]) else None
 
 
 @contextlib.contextmanager
@@ -290,11 +227,3 @@ def _check_observations(space: spaces.Space[Any], where: str) -> None:
                 f"has {type(part).__name__} observations",
                 "Box, Discrete, MultiDiscrete, MultiBinary or a Dict of them",
             )
-
-
-def _id_hint(bare: str) -> str:
-    stem = re.sub(r"-v\d*$", "", bare)
-    versions = sorted(i for i in gymnasium.registry if re.fullmatch(re.escape(stem) + r"-v\d+", i))
-    if versions:
-        return f"did you mean {versions[-1]}?"
-    return nearest(bare, [*listed(), *gymnasium.registry]) or "rlbatch list envs shows some"

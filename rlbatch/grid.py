@@ -16,6 +16,7 @@ from gymnasium import spaces
 from rlbatch import presets
 from rlbatch.config import LABEL, SETTINGS, RunConfig, check_name, check_value
 from rlbatch.designs import Optimizer, Schedule, ratio_schedule, samples_schedule, scale_optimizer, warnings_of
+from rlbatch.env_ids import bare_id
 from rlbatch.environments import choose_algo, describe, vector_observations
 from rlbatch.errors import InputError
 
@@ -106,9 +107,7 @@ def resolve(env_id: str, settings: Mapping[str, Any], where: Mapping[str, str], 
     for name in settings:
         check_name(name, chosen)
     given = {name: check_value(name, value) for name, value in settings.items()}
-    preset = presets.load(
-        given.get("preset", "neutral"), chosen, env_id.rpartition(":")[2], given.get("total_timesteps")
-    )
+    preset = presets.load(given.get("preset", "neutral"), chosen, bare_id(env_id), given.get("total_timesteps"))
     values = {name: s.default_for(chosen) for name, s in SETTINGS.items() if s.algo in (None, chosen)}
     origins = dict.fromkeys(values, "default")
     preset_batch = preset.values.get("batch_size", values["batch_size"])

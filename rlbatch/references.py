@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlbatch.env_ids import bare_id
 from rlbatch.environments import listed
 from rlbatch.errors import InputError
 from rlbatch.wallclock import Entry, read_entries
@@ -42,7 +43,7 @@ def read_references(path: Path) -> list[Entry]:
 
 def is_listed(env_id: str, env_kwargs: Mapping[str, Any]) -> bool:
     """Tells whether `environments.yaml` has the scores of an environment: without arguments, which may change them."""
-    return not env_kwargs and env_id.rpartition(":")[2] in listed()
+    return not env_kwargs and bare_id(env_id) in listed()
 
 
 def low_of(env_id: str, env_kwargs: Mapping[str, Any], measured: Iterable[Entry]) -> float | None:
@@ -54,7 +55,7 @@ def low_of(env_id: str, env_kwargs: Mapping[str, Any], measured: Iterable[Entry]
         measured: from `read_references`.
     """
     if is_listed(env_id, env_kwargs):
-        return listed()[env_id.rpartition(":")[2]].low
+        return listed()[bare_id(env_id)].low
     entry = entry_of(env_id, env_kwargs, measured)
     return None if entry is None else float(entry["random_mean"])
 

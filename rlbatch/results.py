@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,8 +25,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESULT_KEYS = ("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
 _ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
-_TAIL_BYTES = 16_384
-"""More than a train row takes."""
+_TRAIN_START = b'{"kind": "train"'
 _EVAL_START = b'{"kind": "eval"'
 _EVAL_KEYS = (*_ROW_KEYS, "eval/return_mean", "returns", "lengths", "cut_episodes")
 
@@ -135,33 +135,31 @@ class RunFolder:
             _require(row, _EVAL_KEYS if line.startswith(_EVAL_START) else _ROW_KEYS, path, number)
             yield row
 
-    def last_row(self, kind: str) -> dict[str, Any] | None:
-        """Returns the last whole row of a kind, or None; reads no more than the end of the file.
+    def last_train_row(self) -> dict[str, Any] | None:
+        """Returns the last whole train row, or None; reads no more than the file from there on.
 
         Raises:
             InputError: it is not a row.
         """
-        start = f'{{"kind": "{kind}"'.encode()
         try:
-            with self.metrics_path.open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - _TAIL_BYTES))
-                lines = [line for line in file if line.startswith(start)]
-        except FileNotFoundError:
+            with self.metrics_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as told:
+                end = told.rfind(b"\n")
+                at = told.rfind(b"\n" + _TRAIN_START, 0, max(end, 0)) + 1
+                line = told[at : told.find(b"\n", at)] if end > 0 else b""
+        except (FileNotFoundError, ValueError):  # there are no rows: an empty file has nothing to map
             return None
-        whole = [line for line in lines if line.endswith(b"\n")]
-        if not whole:
+        if not line.startswith(_TRAIN_START):
             return None
         try:
-            row: dict[str, Any] = json.loads(whole[-1].decode(errors="replace"))
+            row: dict[str, Any] = json.loads(line.decode(errors="replace"))
         except json.JSONDecodeError as error:
-            raise InputError(str(self.metrics_path), f"its last row of {kind} is not one: {error.msg}") from error
+            raise InputError(str(self.metrics_path), f"its last train row is not one: {error.msg}") from error
         _require(row, _ROW_KEYS, self.metrics_path)
         return row
 
     def progress(self) -> float:
         """Returns the share of its env steps that a run has taken, by its last train row; raises like `config`."""
-        row = self.last_row("train")
+        row = self.last_train_row()
         return 0.0 if row is None else float(row["timesteps"] / self.config().total_timesteps)
 
     def status(self) -> str:

@@ -162,8 +162,8 @@ class Troubled(Noisy):
 def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:
     """Returns what a step gave, misbehaving in the `how` way."""
     obs, reward, terminated, truncated, info = result
-    if how == "raise":
-        raise RuntimeError("the probe was told to fail")
+    if how in _RAISED:
+        raise _RAISED[how]
     if how == "hang":
         import time
 
@@ -177,8 +177,6 @@ def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:
         import signal
 
         os.kill(os.getpid(), signal.SIGKILL)
-    if how == "memory":
-        raise MemoryError("the probe was told to ask for too much")
     if how == "nan observation":
         obs = np.full_like(obs, np.nan)
     elif how == "shape":
@@ -190,6 +188,11 @@ def spoiled(how: str, result: tuple[Any, Any, bool, bool, dict]) -> Any:
     return obs, reward, terminated, truncated, info
 
 
+_RAISED: dict[str, BaseException] = {
+    "raise": RuntimeError("the probe was told to fail"),
+    "exit": SystemExit(5),
+    "memory": MemoryError("the probe was told to ask for too much"),
+}
 _REWARDS = {"nan reward": float("nan"), "inf reward": float("inf"), "no reward": None}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,23 +11,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rlbatch"
-FLOORS: list[set[str]] = [
-    {"errors"},
-    {"values", "strict_yaml"},
-    {"config"},
-    {"designs", "paths"},
-    {"environments"},
-    {"presets"},
-    {"curves", "events", "hparams", "rows", "power"},
-    {"results"},
-    {"frames", "wallclock", "plans"},
-    {"experiment", "references"},
-    {"grid", "recorder", "training"},
-    {"experiment_file"},
-    {"launch"},
-    {"analysis"},
-    {"cli"},
-]
+HOUSE = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+(CHAIN,) = re.findall(r"```\n(errors <.*?)```", HOUSE, flags=re.DOTALL)
+FLOORS = [{part.strip() for part in floor.split(",")} for floor in CHAIN.split("<")]
 """A part imports only what stands on an earlier floor, or itself."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

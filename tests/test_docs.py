@@ -12,11 +12,12 @@ import gymnasium
 import pytest
 from engines import ENGINE
 
-from rlbatch import environments, errors, presets
+from rlbatch import env_ids, environments, errors, presets
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.cli import main
 from rlbatch.config import SETTINGS
 from rlbatch.experiment_file import plan
+from rlbatch.launch.crew import SIGNALS
 from rlbatch.results import find_runs
 from rlbatch.rows import EVAL_TAGS, LIVE_TAGS, TRAIN_TAGS
 from rlbatch.strict_yaml import parse
@@ -33,8 +34,8 @@ NAMES = (
 )
 DOCUMENTS = {name: (REPOSITORY / name).read_text(encoding="utf-8") for name in NAMES}
 README = DOCUMENTS["README.md"]
-ENDINGS = {0, 3, 130, 143}
-"""Exit codes that are not an error's: done, a run ended badly, and two signals."""
+ENDINGS = {0, 3} | {128 + number for number in SIGNALS}
+"""Exit codes that are not an error's: done, a run ended badly, and signals."""
 
 
 def commands() -> dict[str, click.Command]:
@@ -218,7 +219,7 @@ def test_the_example_of_an_own_environment_trains_is_evaluated_again_and_compare
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(environments, "_imported", set())
+    monkeypatch.setattr(env_ids, "_imported", set())
     (example,) = [block for block in blocks(README, "python") if "gym.register" in block]
     (tmp_path / "my_env.py").write_text(example, encoding="utf-8")
     brief = (re.sub("--steps 5000", "--steps 1300", line) for _, line in SHOWN if "my_env:" in line)

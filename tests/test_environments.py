@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from rlbatch.env_ids import import_module, newer_version, registered_id
 from rlbatch.environments import (
     choose_algo,
     describe,
     image_observations,
-    import_module,
     installed,
     listed,
-    newer_version,
     open_environment,
-    registered_id,
     vector_observations,
 )
 from rlbatch.errors import InputError, RefusedError

@@ -107,12 +107,18 @@ def test_a_write_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: 
 
 def test_progress_is_that_of_the_last_whole_row(tmp_path: Path) -> None:
     run = started(tmp_path, total_timesteps=1_000)
-    assert (run.last_row("train"), run.progress()) == (None, 0.0)
+    assert (run.last_train_row(), run.progress()) == (None, 0.0)
     counts = {"updates": 1, "samples": 1, "seconds": 1.0}
     lines = [json.dumps({"kind": "train", "timesteps": steps, **counts}) for steps in (100, 250)]
     run.metrics_path.write_text("\n".join(lines) + '\n{"kind": "eval", "timesteps": 900}\n{"kind": "train", "time')
-    assert run.last_row("train") == json.loads(lines[1])
+    assert run.last_train_row() == json.loads(lines[1])
     assert run.progress() == 0.25
+    episodes = json.dumps({"kind": "eval", "timesteps": 300, **counts, "returns": [1.0] * 100_000})
+    run.metrics_path.write_text("\n".join([*lines, episodes, ""]))
+    assert run.last_train_row() == json.loads(lines[1])
+    for rowless in ("", "\n", episodes + "\n", lines[0]):
+        run.metrics_path.write_text(rowless)
+        assert run.last_train_row() is None
     run.metrics_path.write_text('{"kind": "train", x}\n')
-    with pytest.raises(InputError, match="its last row of train is not one"):
-        run.last_row("train")
+    with pytest.raises(InputError, match="its last train row is not one"):
+        run.last_train_row()

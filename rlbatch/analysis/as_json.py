@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rlbatch.analysis.contrasts import Contrast, contrasts_of
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.looks import looks_at
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.recommend import Recommendation
+from rlbatch.analysis.recommend import overall, recommend
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.ways import Way, good_rates
 from rlbatch.curves import NEVER
@@ -50,11 +50,11 @@ def plain(found: Answer) -> dict[str, Any]:
     }
 
 
-def plain_recommendations(said: Sequence[Recommendation], together: Sequence[str], found: Answer) -> dict[str, Any]:
-    """Returns what is recommended as JSON has it."""
+def plain_recommendations(found: Answer) -> dict[str, Any]:
+    """Returns what `recommend` says as JSON has it."""
     return {
-        "recommendations": [jsonable(one) for one in said],
-        "together": list(together),
+        "recommendations": [jsonable(one) for one in recommend(found)],
+        "together": overall(found),
         "complete": found.comparison.complete,
         "declared": found.declared,
         "caveats": list(caveats(found)),

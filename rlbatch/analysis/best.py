@@ -1,9 +1,9 @@
 """Which arms are the best, and which are only not shown to be worse? Verdicts that hold for all arms at once.
 
-Outcome a declared reference: Welch's test for each other arm, with Holm's correction over those tests (Holm 1979,
+Against a declared reference: Welch's test for each other arm, with Holm's correction over those tests (Holm 1979,
 Scand. J. Stat. 6:65). Nobody chose the reference by its score.
 
-Outcome the best, which the scores themselves name: simultaneous bounds on how far each arm's mean lies from the best of
+Against the best, which the scores themselves name: simultaneous bounds on how far each arm's mean lies from the best of
 the others, after Hsu's multiple comparison with the best (Hsu 1984, Ann. Stat. 12:1136; Hsu 1996, Multiple Comparisons,
 ch. 4). The lower bounds, which show an arm to be *equivalent*, are Hsu's: every arm in turn is the control of one-sided
 comparisons with all others; only those with the truly best arm need to hold together. Hsu's upper bounds say of an arm

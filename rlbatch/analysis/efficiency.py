@@ -129,7 +129,7 @@ def _memory(folder: Path) -> tuple[Any, Any, Any]:
     """Returns MiB of the process and of the GPU in the last train row of a run, and the width of its stack."""
     run = RunFolder(folder)
     try:
-        row = run.last_row("train") or {}
+        row = run.last_train_row() or {}
     except InputError:  # the evaluations are whole, and they are what counts
         row = {}
     width = read_json(run.config_path).get("stack_width")

@@ -15,6 +15,7 @@ from rlbatch.analysis.comparison import ScoredTask
 from rlbatch.analysis.figures import Figure, Picture, Series, by_batch, slug
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.config import SETTINGS
+from rlbatch.env_ids import bare_id
 
 
 class _Cell(NamedTuple):
@@ -141,7 +142,7 @@ def _reference_value(cells: Sequence[_Cell], axis: str, reference: Mapping[str, 
         return reference[axis]
     first = cells[0].arm
     if axis != "learning_rate" and first.labels:
-        given = presets.load(str(first.labels[0]["preset"]), first.algo, first.env_id.rpartition(":")[2]).values
+        given = presets.load(str(first.labels[0]["preset"]), first.algo, bare_id(first.env_id)).values
         usual = given.get(axis, SETTINGS[axis].default_for(first.algo))
         if _key(usual) in values:
             return usual

@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rlbatch.env_ids import bare_id
 from rlbatch.environments import listed
 from rlbatch.references import entry_of, is_listed, low_of
 from rlbatch.wallclock import Entry
@@ -95,7 +96,7 @@ def scale_of(
     """
     low = low_of(env_id, env_kwargs, measured)
     if is_listed(env_id, env_kwargs):
-        high = listed()[env_id.rpartition(":")[2]].reference
+        high = listed()[bare_id(env_id)].reference
         return Scale(low, high, high is not None, "" if high is not None else "no reference score is listed")
     if low is None:
         return Scale(None, None, False, "not listed, and no references.json tells what random play brings: no scale")
@@ -137,7 +138,7 @@ def main_mark(marks: Mapping[str, float]) -> str | None:
 
 def threshold_of(env_id: str) -> float | None:
     """Returns the return at which an environment counts as solved, or None; it is neither made nor imported."""
-    bare = env_id.rpartition(":")[2]
+    bare = bare_id(env_id)
     spec = gymnasium.registry.get(bare)
     if spec is not None and spec.reward_threshold is not None:
         return float(spec.reward_threshold)

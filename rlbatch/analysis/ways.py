@@ -28,6 +28,7 @@ from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import Averaged, GoodRates, Grid, Scores, Tuned
 from rlbatch.analysis.redraws import effective_size
 from rlbatch.config import SETTINGS
+from rlbatch.env_ids import bare_id
 
 Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
 
@@ -281,7 +282,7 @@ def _tuned(arms: Mapping[int, ScoredArm]) -> str:
         config = arm.arm.config
         if config is not None:
             for labels in arm.arm.labels:
-                given = presets.load(str(labels["preset"]), config.algo, config.env_id.rpartition(":")[2])
+                given = presets.load(str(labels["preset"]), config.algo, bare_id(config.env_id))
                 rate = given.values.get("learning_rate", SETTINGS["learning_rate"].default_for(config.algo))
                 before = rate_before_rule(arm.arm.learning_rate, labels, config.batch_size)
                 is_presets = math.isclose(before, float(rate), rel_tol=1e-6)

@@ -149,7 +149,7 @@ def _plan(given: Mapping[str, Any]) -> tuple[list[str], list[RunConfig], tuple[i
     from dataclasses import replace
 
     from rlbatch.cli.request import modules_of, request_of, told_by_option
-    from rlbatch.environments import import_module
+    from rlbatch.env_ids import import_module
     from rlbatch.launch.bench import plan
 
     modules = modules_of(given)

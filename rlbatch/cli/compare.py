@@ -9,10 +9,10 @@ import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.output import check_replaceable, echo_json, echo_table, writing
+from rlbatch.cli.reading import answer_to, note_looks
 from rlbatch.errors import InputError, nearest, printable
 
 if TYPE_CHECKING:
-    from rlbatch.analysis.answer import Answer
     from rlbatch.analysis.table import Table
 
 _AXES = ("steps", "updates", "samples", "seconds")
@@ -57,6 +57,7 @@ def command(
     if csv_path is not None:
         check_replaceable(Path(csv_path), ",".join(COLUMNS).encode())
     found = answer_to(folders, **asked)
+    note_looks(found)
     if csv_path is not None:
         with writing(Path(csv_path)):
             write_episodes(found.comparison, Path(csv_path))
@@ -72,29 +73,6 @@ def command(
     for table in tables:
         _echo_table(table)
     click.echo("\n".join(map(printable, remarks)))
-
-
-def answer_to(
-    folders: tuple[str, ...],
-    *,
-    metric: str | None,
-    delta: float | None,
-    threshold: float | None,
-    where: tuple[tuple[str, Any], ...],
-    group: str | None,
-) -> Answer:
-    """Returns what the runs of the folders say; a look at an unfinished experiment is counted."""
-    from rlbatch.analysis.answer import answer
-    from rlbatch.analysis.collect import collect
-    from rlbatch.analysis.comparison import compare
-    from rlbatch.analysis.looks import note_look
-
-    collected = collect([options.checked_path(folder) for folder in folders])
-    comparison = compare(collected, threshold=threshold, where=dict(where), group=group)
-    found = answer(comparison, metric=metric, delta=delta)
-    for experiment in collected.experiments:
-        note_look(experiment, [run for run in collected.runs if run.folder.is_relative_to(experiment)])
-    return found
 
 
 def _echo_table(table: Table) -> None:

@@ -8,7 +8,7 @@ import click
 
 from rlbatch.cli import options, types
 from rlbatch.cli.output import echo_json, number
-from rlbatch.cli.show import find_run
+from rlbatch.cli.reading import find_run
 from rlbatch.values import Integer
 
 
@@ -27,7 +27,7 @@ def command(run: str, episodes: int | None, modules: tuple[str, ...], as_json: b
 
     Exits 3 if an episode differs. With --episodes, plays new episodes instead.
     """
-    from rlbatch.environments import import_module
+    from rlbatch.env_ids import import_module
 
     for module in modules:
         import_module(module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.show import find_run
+from rlbatch.cli.reading import find_run
 from rlbatch.errors import InputError
 
 
@@ -23,7 +23,7 @@ from rlbatch.errors import InputError
 def command(run: str, target: str, modules: tuple[str, ...]) -> None:
     """Write a run's policy as a .zip that DQN.load or SAC.load reads and that acts identically."""
     path = options.checked_path(target if target.endswith(".zip") else f"{target}.zip", "--to")
-    from rlbatch.environments import import_module
+    from rlbatch.env_ids import import_module
 
     for module in modules:
         import_module(module)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rlbatch.cli.output import duration, plural, size
 from rlbatch.config import RunConfig, as_dict
+from rlbatch.env_ids import bare_id
 from rlbatch.launch.attempts import status_of
 from rlbatch.launch.checkpoints import first_steps
 from rlbatch.launch.estimate import Estimate, estimate
@@ -167,4 +168,4 @@ def _power(configs: Sequence[RunConfig]) -> dict[str, tuple[int, Power | None]]:
     for config in configs:
         arms.setdefault(config.env_id, Counter())[config.arm_id] += 1
     fewest = {env_id: min(seeds.values()) for env_id, seeds in arms.items() if len(seeds) > 1}
-    return {env_id: (seeds, power_of(env_id.rpartition(":")[2], seeds)) for env_id, seeds in fewest.items()}
+    return {env_id: (seeds, power_of(bare_id(env_id), seeds)) for env_id, seeds in fewest.items()}

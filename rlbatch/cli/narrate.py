@@ -16,7 +16,7 @@ from rlbatch.cli.forecast import as_json, forecast_lines, foresee
 from rlbatch.cli.output import duration, echo_json, echo_table, number, plural
 from rlbatch.config import SETTINGS, RunConfig, as_dict
 from rlbatch.designs import replay_ratio
-from rlbatch.environments import newer_version
+from rlbatch.env_ids import newer_version
 from rlbatch.errors import printable
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun

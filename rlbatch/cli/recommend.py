@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.compare import answer_to
 from rlbatch.cli.output import echo_json
+from rlbatch.cli.reading import answer_to, note_looks
 from rlbatch.errors import InputError, printable
 from rlbatch.values import Integer
 
@@ -41,27 +41,38 @@ _ASKED = ("metric", "delta", "threshold", "where", "group")
 @options.telling_options
 def command(folders: tuple[str, ...], confirm: int | None, as_json: bool, **given: Any) -> int:
     """Say in sentences which batch sizes are as good as the best, for what that holds, and how sure it is."""
+    from rlbatch.analysis.as_json import plain_recommendations
     from rlbatch.analysis.caveats import caveats
     from rlbatch.analysis.recommend import overall, recommend
 
+    if confirm is None:
+        _check_nothing_trains()
     found = answer_to(folders, **{name: given[name] for name in _ASKED})
-    recommendations, together = recommend(found), overall(found)
     if confirm is not None:
         return _confirm(found, confirm, {**given, "as_json": as_json})
+    note_looks(found)
     if as_json:
-        from rlbatch.analysis.as_json import plain_recommendations
-
-        echo_json("recommend", plain_recommendations(recommendations, together, found))
+        echo_json("recommend", plain_recommendations(found))
         return 0
-    for one in recommendations:
+    for one in recommend(found):
         click.echo("\n".join(map(printable, one.sentences)) + "\n")
-    for sentence in (*together, *caveats(found)):
+    for sentence in (*overall(found), *caveats(found)):
         click.echo(printable(sentence))
     return 0
 
 
+def _check_nothing_trains() -> None:
+    """Refuses options of training where nothing is trained."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        here = param.name in (*_ASKED, "folders", "as_json")
+        if not here and context.get_parameter_source(str(param.name)) is click.core.ParameterSource.COMMANDLINE:
+            raise InputError(param.opts[0], "is of no use where nothing is trained", "add --confirm N, or leave it out")
+
+
 def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
     """Trains what confirms the answer and says what it says; returns the exit code."""
+    from rlbatch.analysis.as_json import plain_recommendations
     from rlbatch.analysis.comparison import compare
     from rlbatch.analysis.confirm import SUFFIX, claims_of, confirmed, first_fresh, fresh_configs, sentence_of
     from rlbatch.cli.carry_out import plan_and_carry_out
@@ -77,15 +88,19 @@ def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
     folder = experiment.with_name(experiment.name + SUFFIX)
     first = first_fresh(experiment)
     configs = fresh_configs(claims, first, count)
-    quiet = given["quiet"] or given["as_json"]
-    words = {**given, "as_json": False, "quiet": quiet, "out": str(folder.parent), "name": folder.name}
+    words = {**given, "out": str(folder.parent), "name": folder.name}
+    if given["dry_run"]:
+        return plan_and_carry_out(lambda told: _task(told, folder, configs, experiment), words)
+    note_looks(found)
+    words |= {"as_json": False, "quiet": given["quiet"] or given["as_json"]}
     with contextlib.redirect_stdout(sys.stderr) if given["as_json"] else contextlib.nullcontext():
         code = plan_and_carry_out(lambda told: _task(told, folder, configs, experiment), words)
-    if code not in (0, 3) or given["dry_run"]:
+    if code not in (0, 3):
         return code
     told = confirmed(claims, compare([folder]), found.metric, first, folder)
     if given["as_json"]:
-        echo_json("recommend", {"folder": str(folder), "confirmed": [_plain(one) for one in told]})
+        more = {"folder": str(folder), "confirmed": [_plain(one) for one in told]}
+        echo_json("recommend", plain_recommendations(found) | more)
     else:
         click.echo("\n".join(printable(sentence_of(one)) for one in told))
     return code
@@ -111,7 +126,7 @@ def _plain(one: Confirmed) -> dict[str, Any]:
 def _task(told: Mapping[str, Any], folder: Path, configs: Sequence[RunConfig], experiment: Path) -> Task:
     """Returns the task that trains the confirming runs, checked; nothing has been written."""
     from rlbatch.config import SETTINGS
-    from rlbatch.environments import import_module
+    from rlbatch.env_ids import import_module
     from rlbatch.experiment import Experiment
     from rlbatch.grid import PlannedRun
     from rlbatch.launch import check

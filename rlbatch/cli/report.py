@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.cli.compare import answer_to
 from rlbatch.cli.output import check_replaceable, echo_json, writing
+from rlbatch.cli.reading import answer_to, note_looks
 from rlbatch.errors import InputError
 
 
@@ -39,6 +39,7 @@ def command(folders: tuple[str, ...], to: str | None, figures: str | None, as_js
     if figures is not None and Path(figures).exists() and not Path(figures).is_dir():
         raise InputError(figures, "is a file", "name a folder")
     found = answer_to(folders, **asked)
+    note_looks(found)
     drawn = figures_of(found)
     with writing(path):
         write_report(found, drawn, path)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlbatch.config import check_name
+from rlbatch.env_ids import module_of
 from rlbatch.errors import InputError
 from rlbatch.grid import Request
 
@@ -34,7 +35,7 @@ def told_by_option(request: Request) -> Iterator[None]:
 
 def modules_of(given: Mapping[str, Any]) -> dict[str, str]:
     """Returns the modules that the command line names, each with the option: --import, or --env with module:Id."""
-    module = given["env_id"].rpartition(":")[0] if given["env_id"].count(":") == 1 else ""
+    module = module_of(given["env_id"])
     return dict.fromkeys(given["modules"], "--import") | ({module: "--env"} if module else {})
 
 

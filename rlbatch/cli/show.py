@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rlbatch.cli import experiments, options, types
 from rlbatch.cli.output import duration, echo_json, number
-from rlbatch.errors import InputError, nearest, printable
-
-if TYPE_CHECKING:
-    from rlbatch.results import RunFolder
+from rlbatch.cli.reading import find_run
+from rlbatch.errors import printable
 
 _SHOWN = 10
 
@@ -68,22 +66,6 @@ def _show_run(run: str, as_json: bool) -> None:
         click.echo(f"note: {printable(note)}")
     settings_table(record["config"], _object(record.get("origins")))
     _show_making(record)
-
-
-def find_run(word: str) -> RunFolder:
-    """Returns the run folder that a command line names; raises InputError if it is none, or holds several."""
-    from rlbatch.results import RunFolder, find_runs
-
-    path = options.checked_path(word)
-    if (path / "config.json").is_file():
-        return RunFolder(path)
-    runs = find_runs(path) if path.is_dir() else []
-    if len(runs) == 1:
-        return runs[0]
-    if runs:
-        raise InputError(word, f"holds {len(runs)} runs, name one", f"for example {runs[0].path}")
-    hint = nearest(word, experiments.known()) or "rlbatch list runs shows them"
-    raise InputError(word or "run", "is not a run folder", hint)
 
 
 def _show_making(record: dict[str, Any]) -> None:

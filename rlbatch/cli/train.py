@@ -90,7 +90,7 @@ def _plan(given: Mapping[str, Any]) -> Task:
     """Returns what to train, all checked; nothing has been written."""
     from rlbatch.cli.carry_out import check_stacked
     from rlbatch.cli.request import modules_of, request_of, told_by_option
-    from rlbatch.environments import import_module
+    from rlbatch.env_ids import import_module
     from rlbatch.launch import check
     from rlbatch.launch.task import task_of_request
 

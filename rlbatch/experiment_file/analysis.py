@@ -11,6 +11,7 @@ from typing import Any
 
 from rlbatch import presets
 from rlbatch.config import SETTINGS, check_value
+from rlbatch.env_ids import bare_id
 from rlbatch.errors import InputError, nearest
 from rlbatch.grid import PlannedRun
 from rlbatch.plans import SYNONYMS
@@ -92,5 +93,5 @@ def _check_arm(value: Any, what: str, where: str, planned: Sequence[PlannedRun])
 
 def _preset_batches(planned: Sequence[PlannedRun]) -> set[int]:
     """Returns the batch sizes that the presets of these runs have."""
-    kinds = {(c.preset, c.algo, c.env_id.rpartition(":")[2]) for c in (run.config for run in planned)}
+    kinds = {(c.preset, c.algo, bare_id(c.env_id)) for c in (run.config for run in planned)}
     return {presets.load(*kind).values.get("batch_size", SETTINGS["batch_size"].default_for(kind[1])) for kind in kinds}

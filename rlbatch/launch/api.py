@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 
 import yaml
 
-from rlbatch.environments import import_module
+from rlbatch.env_ids import import_module, module_of
 from rlbatch.errors import InputError
 from rlbatch.grid import Request
 from rlbatch.launch.execute import Outcome, Report, execute
@@ -76,7 +76,7 @@ def train(  # noqa: D417 - three arguments are described in `run`
     Raises:
         RlbatchError, Interrupted: as in `run`.
     """
-    own = env_id.rpartition(":")[0] if env_id.count(":") == 1 else ""
+    own = module_of(env_id)
     named = [*modules, *([own] if own and own not in modules else [])]
     for module in named:
         import_module(module)

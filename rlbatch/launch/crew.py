@@ -28,18 +28,22 @@ Report = Callable[[dict[str, Any]], None]
 _GRACE_S = 30.0
 _STALL_S = 600.0
 """Seconds without a word after which a worker counts as hung."""
-_START_S = 120.0
-"""The same until its first word, at least: loading torch on a busy machine takes long."""
+_START_S = 600.0
+"""The same until its first word: loading torch on a busy machine takes long."""
 _TICK_S = 1.0
 _LOSSES = 5
 """Times that a stack may lose its machine before it had got further than it was; then that counts as dying."""
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""End a command; its exit code is 128 and the signal's number."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
     """A signal ended the command.
 
     Attributes:
-        exit_code: 130 for Ctrl-C, 143 for SIGTERM.
+        exit_code: 128 and its number.
     """
 
     def __init__(self, signum: int) -> None:
@@ -133,7 +137,7 @@ class Crew:
     def hear(self) -> list[Stack]:
         """Takes the next message, if one comes soon, and ends who is silent; returns stacks that must be done again."""
         for worker, stack in self.active.items():
-            patience = _STALL_S if stack.begun else max(_STALL_S, _START_S)
+            patience = _STALL_S if stack.begun else _START_S
             if time.monotonic() - worker.heard > patience:
                 worker.hung = True
                 worker.kill()
@@ -222,7 +226,7 @@ class Crew:
 
 @contextlib.contextmanager
 def _signals(crew: Crew) -> Iterator[None]:
-    """Turns SIGINT, SIGTERM and SIGHUP into a stop: the first asks, the second kills."""
+    """Turns `SIGNALS` into a stop: the first asks, the second kills."""
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         crew.signals.append(signum)
@@ -233,7 +237,7 @@ def _signals(crew: Crew) -> Iterator[None]:
         else:
             crew.kill()
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {s: signal.signal(s, handle) for s in SIGNALS}
     try:
         yield
     finally:

@@ -19,9 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rlbatch.environments import import_module
+from rlbatch.env_ids import import_module
 from rlbatch.errors import RlbatchError
-from rlbatch.launch.crew import Interrupted
+from rlbatch.launch.crew import SIGNALS, Interrupted
 
 Report = Callable[[dict[str, Any]], None]
 _GRACE_S = 10.0
@@ -135,12 +135,12 @@ def _fault(code: int, log: Path) -> str:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """Turns SIGINT, SIGTERM and SIGHUP into Interrupted."""
+    """Turns `SIGNALS` into Interrupted."""
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         raise Interrupted(signum)
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {s: signal.signal(s, handle) for s in SIGNALS}
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlbatch.environments import import_module
+from rlbatch.env_ids import import_module
 from rlbatch.experiment import Experiment, experiment_at
 from rlbatch.experiment_file import ExperimentFile, plan
 from rlbatch.grid import PlannedRun, Request, expand

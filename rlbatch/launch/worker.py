@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rlbatch.config import from_dict
-from rlbatch.environments import describe, image_observations, import_module
+from rlbatch.env_ids import import_module
+from rlbatch.environments import describe, image_observations
 from rlbatch.errors import RlbatchError
 from rlbatch.launch.checkpoints import CHECKPOINTS, Start, choose, stack_folder, take_over
 from rlbatch.launch.process import NO_MEMORY

@@ -24,7 +24,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rlbatch.config import RunConfig, as_dict, from_dict
-from rlbatch.environments import describe, import_module
+from rlbatch.env_ids import import_module
+from rlbatch.environments import describe
 from rlbatch.training.endings import evidence_of
 from rlbatch.training.envs import EnvironmentFailure
 from rlbatch.training.instances import Arrays, Instances

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlbatch.config import RunConfig
+from rlbatch.env_ids import USER_ERRORS
 from rlbatch.environments import open_environment
 from rlbatch.errors import InputError
 from rlbatch.training.randomness import episode_seed, mix, stream_key
@@ -46,7 +47,7 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
             obs, info = self.env.reset(seed=seed, options=options)
         except MemoryError:
             raise
-        except Exception as error:
+        except USER_ERRORS as error:
             raise EnvironmentFailure("reset", repr(error)) from error
         _check_observation(self.env.observation_space, obs)
         return obs, info
@@ -57,7 +58,7 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
             obs, reward, terminated, truncated, info = self.env.step(action)
         except MemoryError:
             raise
-        except Exception as error:
+        except USER_ERRORS as error:
             raise EnvironmentFailure("step", f"{error!r} after action {action!r}") from error
         _check_observation(self.env.observation_space, obs)
         _check_reward(reward, action)

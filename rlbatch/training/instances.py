@@ -18,6 +18,7 @@ from gymnasium.wrappers import OrderEnforcing, TimeLimit
 from numpy.typing import NDArray
 
 from rlbatch.config import RunConfig
+from rlbatch.env_ids import USER_ERRORS
 from rlbatch.environments import describe
 from rlbatch.training.envs import EnvironmentFailure, open_for
 
@@ -100,7 +101,7 @@ class Instances:
                 ends, cut = bool(terminated), bool(truncated)
             except MemoryError:
                 raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the environment is the user's
+            except USER_ERRORS as error:
                 self._fail(index, EnvironmentFailure("step", f"{error!r} after action {actions[index]!r}"), error)
                 continue
             if type(obs) is np.ndarray and obs.shape == self._plain and obs.dtype.kind == "f":
@@ -134,7 +135,7 @@ class Instances:
             obs, _ = self._envs[index].reset(seed=int(self.next_seeds[index]))  # type: ignore[union-attr]
         except MemoryError:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
+        except USER_ERRORS as error:
             self._fail(index, EnvironmentFailure("reset", repr(error)), error)
             return
         self._elapsed[index] = 0

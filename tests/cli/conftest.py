@@ -12,7 +12,7 @@ import gymnasium
 import pytest
 from engines import ENGINE
 
-from rlbatch import environments
+from rlbatch import env_ids, environments
 from rlbatch.cli import main
 
 TINY = (
@@ -86,7 +86,7 @@ def module(tmp_path: Path) -> Iterator[Callable[[str, str], Path]]:
     for name in set(sys.modules) - loaded:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
-            environments._imported.discard(name)
+            env_ids._imported.discard(name)
     for env_id in set(gymnasium.registry) - known:
         del gymnasium.registry[env_id]
     environments._describe.cache_clear()

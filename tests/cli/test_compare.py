@@ -207,6 +207,7 @@ def test_a_claim_is_confirmed_on_fresh_seeds_in_a_folder_of_its_own(
     assert "CartPole-v1: batch 16 minus batch 64 on 2 fresh seeds:" in out
     told = json.loads(said(capsys, *words, "--json"))
     (one,) = told["confirmed"]
+    assert {"recommendations", "together", "complete", "declared", "caveats"} < set(told)
     assert f"{one['difference']['estimate']:+.3f}" in out
     assert (one["verdict"], one["lacking"], one["looked_at_before"]) == ("too few seeds", [], [])
     assert "no verdict: 5 fresh seeds" in out
@@ -226,3 +227,32 @@ def test_there_is_nothing_to_confirm_where_the_reference_is_best(
     assert main.run(["recommend", str(experiment), "--confirm", "2"]) == 2
     assert "nothing to confirm" in capsys.readouterr().err
     assert not experiment.with_name("known-confirm").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [(("--jobs", "7"), "--jobs"), (("-q",), "-q"), (("--dry-run",), "--dry-run"), (("--import", "x"), "--import")],
+)
+def test_options_of_training_are_refused_where_nothing_is_trained(
+    words: tuple[str, ...], option: str, experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["recommend", str(experiment), *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "",
+        f"rlbatch: error: {option}: is of no use where nothing is trained; add --confirm N, or leave it out\n",
+    )
+    assert not (experiment / "looks.jsonl").exists()
+
+
+def test_a_dry_run_of_a_confirmation_says_what_it_would_train_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = fill(tmp_path / "known", {16: 490.0, 64: 300.0}, seeds=6)
+    plan(tmp_path / "known", configs[:-1], reference={"batch_size": 64}, metric="auc", equivalence=0.1)
+    before = {*tmp_path.rglob("*")}
+    words = ("recommend", tmp_path / "known", "--confirm", 2, "--dry-run")
+    assert "4 runs" in said(capsys, *words)
+    told = json.loads(said(capsys, *words, "--json"))
+    assert (told["schema"], told["dry_run"]) == ("rlbatch.recommend/1", True)
+    assert {*tmp_path.rglob("*")} == before

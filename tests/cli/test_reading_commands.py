@@ -320,13 +320,13 @@ def test_a_run_that_is_not_finished_cannot_be_evaluated(finished: Path, rlbatch:
 def test_a_run_folder_never_causes_an_import(
     command: tuple[str, ...], train: Call, rlbatch: Call, module: Write, tmp_path: Path, tree: Tree
 ) -> None:
-    from rlbatch import environments
+    from rlbatch import env_ids, environments
 
     module("own_env", OWN)
     assert train(env="own_env:Own-v0").code == 0
     run = next(Path("results").rglob("config.json")).parent
     del sys.modules["own_env"], gymnasium.registry["Own-v0"]
-    environments._imported.discard("own_env")
+    env_ids._imported.discard("own_env")
     environments._describe.cache_clear()
     module("own_env", f"{OWN}\nimport pathlib; pathlib.Path({str(tmp_path / 'canary')!r}).touch()")
     code, out, err = rlbatch(command[0], str(run), *command[1:])

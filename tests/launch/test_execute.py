@@ -20,7 +20,7 @@ from engines import ENGINE
 from here import train_here
 from probes import DELAY
 
-from rlbatch.environments import import_module
+from rlbatch.env_ids import import_module
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.experiment import Experiment
 from rlbatch.grid import PlannedRun, Request, expand

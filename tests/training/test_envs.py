@@ -21,6 +21,7 @@ def config(env_id: str, algo: str = "dqn", **kwargs: Any) -> RunConfig:
     ("how", "where", "nonfinite"),
     [
         ("raise", "step", False),
+        ("exit", "step", False),
         ("nan observation", "observation", True),
         ("shape", "observation", False),
         ("nan reward", "reward", True),

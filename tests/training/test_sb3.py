@@ -206,7 +206,7 @@ def values_of(config: RunConfig, *observations: float) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("how", "where"), [("raise", None), ("shape", None), ("nan observation", "observation"), ("nan reward", "reward")]
+    ("how", "where"), [("exit", None), ("shape", None), ("nan observation", "observation"), ("nan reward", "reward")]
 )
 def test_a_broken_environment_ends_its_run_with_evidence(how: str, where: str | None) -> None:
     broken = dqn("Probe/Broken-v0", env_kwargs={"how": how, "at": 300}, total_timesteps=600)

@@ -229,6 +229,7 @@ def assert_only_run_1_failed(broken: list[Reports], whole: list[Reports], timest
     ("how", "nonfinite"),
     [
         ("raise", None),
+        ("exit", None),
         ("shape", None),
         ("no reward", None),
         ("ragged", None),
