@@ -4,7 +4,8 @@ A curve is a matrix of evaluation episodes: `returns: (E, N)`, E evaluations of 
 env steps, the first one before training. Episode returns are undiscounted.
 
 Evaluation noise must not look like instability. So drawdown is located on the odd episodes and measured on the even
-ones, and the other way round; dispersion has the variance of the episodes subtracted. For a policy that never changes
+ones, and the other way round; dispersion has the variance of the episodes subtracted, and is that of differences over a
+twentieth of the budget, however often a run is evaluated. For a policy that never changes
 drawdown and the square of dispersion are zero on average, so both can be negative.
 """
 
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 NEVER = "never"
 LAST = 3
 """Evaluations whose mean is the final score."""
+WINDOWS = 20
+"""Parts of the budget between which differences of evaluations are taken, so that more evaluations tell the same."""
 UNCONFIRMED = 2
 """Last evaluations of a curve at which no crossing counts: nothing confirms it."""
 
@@ -92,20 +95,36 @@ def max_drawdown(returns: Floats) -> float | None:
     return float(np.mean(falls))
 
 
-def dispersion(returns: Floats) -> float | None:
-    """Returns the standard deviation of the differences of successive evaluations, episode noise subtracted.
+def windows(planned: int) -> NDArray[np.int64]:
+    """Returns the indices of the evaluations, from first to last, that lie a twentieth of the budget apart.
+
+    To the nearest evaluation; all of them where there are fewer than 20 intervals.
+
+    Args:
+        planned: evaluations over the whole budget, the one before training included.
+    """
+    last = planned - 1
+    parts = min(WINDOWS, max(last, 1))
+    return (2 * np.arange(parts + 1) * last + parts) // (2 * parts) if last else np.zeros(1, np.int64)
+
+
+def dispersion(returns: Floats, planned: int | None = None) -> float | None:
+    """Returns the standard deviation of the differences of evaluations a twentieth apart, episode noise subtracted.
 
     With d_t = m_{t+1} − m_t, the sample variance of d over its K values expects, from noise alone,
     (Σ(v_t + v_{t+1}) − (v_0 + v_K)/K) / (K − 1), where v_t is the variance of the mean m_t. That is subtracted; the
     root keeps the sign: from noise alone the square is zero on average. A steady rise is no dispersion.
 
     Args:
-        returns: (E, N).
+        returns: (E, N), of which those at `windows` are taken.
+        planned: evaluations over the whole budget, of which these are the first; None for no more than these.
 
     Returns:
         In units of return, negative where noise explains more than all; None with fewer than two episodes per
-        evaluation or fewer than three evaluations.
+        evaluation or fewer than three such evaluations.
     """
+    taken = windows(planned or len(returns))
+    returns = returns[taken[taken < len(returns)]]
     if returns.shape[0] < 3 or returns.shape[1] < 2:
         return None
     means = returns.mean(axis=1)
@@ -151,13 +170,14 @@ def crossings(means: Floats, thresholds: Sequence[float]) -> list[int | None]:
     return [index if index < len(means) - UNCONFIRMED else None for index in found]
 
 
-def summarise(timesteps: Floats, returns: Floats, threshold: float | None, *, finished: bool) -> Summary:
+def summarise(timesteps: Floats, returns: Floats, threshold: float | None, *, planned: int, finished: bool) -> Summary:
     """Returns the scores of a run's whole curve.
 
     Args:
         timesteps: (E,) in env steps.
         returns: (E, N).
         threshold: the environment's, or None.
+        planned: evaluations over the whole budget.
         finished: whether the run reached its budget; an unfinished curve has no area, and never "never" crosses.
 
     Returns:
@@ -174,7 +194,7 @@ def summarise(timesteps: Floats, returns: Floats, threshold: float | None, *, fi
         auc=area(timesteps, means) if finished else None,
         best=float(means.max()),
         drawdown_max=max_drawdown(returns),
-        dispersion=dispersion(returns),
+        dispersion=dispersion(returns, planned),
         steps_to_threshold=crossing,
     )
 

@@ -21,7 +21,7 @@ from rlbatch.config import RunConfig
 from rlbatch.events import EventFile
 from rlbatch.paths import run_path
 from rlbatch.results import SCHEMA, RunFolder, run_record, storage, write_bytes, write_json
-from rlbatch.rows import Ending, Row
+from rlbatch.rows import Ending, Row, evaluation_points
 
 
 class Recorder:
@@ -131,7 +131,7 @@ class Recorder:
             crossing = curves.steps_to_threshold(steps, means, self._threshold)
         return {
             "stability/drawdown": curves.drawdown(returns),
-            "stability/dispersion": curves.dispersion(returns),
+            "stability/dispersion": curves.dispersion(returns, len(evaluation_points(self._config))),
             "efficiency/auc": curves.area(steps, means),
             "efficiency/best": float(means.max()),
             "efficiency/steps_to_threshold": crossing,
@@ -193,7 +193,9 @@ def _result(
     """Returns what result.json holds; `curve` is timesteps (E,) and returns (E, N), or None without an evaluation."""
     final: dict[str, Any] = dict.fromkeys(curves.Summary._fields)
     if curve is not None:
-        final = curves.summarise(*curve, threshold, finished=ending.outcome == "ok")._asdict()
+        final = curves.summarise(
+            *curve, threshold, planned=len(evaluation_points(config)), finished=ending.outcome == "ok"
+        )._asdict()
     return {
         "schema": SCHEMA,
         "run_id": config.run_id,

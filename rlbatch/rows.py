@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from rlbatch.config import RunConfig
+
 _COUNTS = ("timesteps", "updates", "samples", "seconds")
 _ROLLOUT = ("rollout/return_mean", "rollout/length_mean", "rollout/episodes")
 _UPDATE = ("update/td_error", "update/q_mean", "update/grad_norm", "update/learning_rate")
@@ -133,6 +135,11 @@ def grid_points(total_timesteps: int, count: int) -> Iterator[int]:
         if point > last:
             yield point
         last = point
+
+
+def evaluation_points(config: RunConfig) -> list[int]:
+    """Returns the env steps at which a run is evaluated, 0 included."""
+    return [0, *grid_points(config.total_timesteps, config.n_evaluations)]
 
 
 def number_or_null(value: float | None) -> float | None:

@@ -96,13 +96,13 @@ def test_the_threshold_is_crossed_by_the_isotonic_fit(means: list[float], expect
 
 def test_a_finished_curve_that_never_crosses_says_never() -> None:
     flat = np.zeros((4, 2))
-    assert curves.summarise(STEPS, flat, 5.0, finished=True).steps_to_threshold == "never"
-    assert curves.summarise(STEPS, flat, 5.0, finished=False).steps_to_threshold is None
-    assert curves.summarise(STEPS, flat, None, finished=True).steps_to_threshold is None
+    assert curves.summarise(STEPS, flat, 5.0, planned=5, finished=True).steps_to_threshold == "never"
+    assert curves.summarise(STEPS, flat, 5.0, planned=5, finished=False).steps_to_threshold is None
+    assert curves.summarise(STEPS, flat, None, planned=5, finished=True).steps_to_threshold is None
 
 
 def test_an_unfinished_curve_has_no_area() -> None:
-    assert curves.summarise(STEPS, np.ones((4, 2)), None, finished=False).auc is None
+    assert curves.summarise(STEPS, np.ones((4, 2)), None, planned=5, finished=False).auc is None
 
 
 def test_one_episode_cannot_tell_noise_from_change() -> None:
@@ -110,7 +110,7 @@ def test_one_episode_cannot_tell_noise_from_change() -> None:
     assert curves.drawdown(single) is None
     assert curves.max_drawdown(single) is None
     assert curves.dispersion(single) is None
-    assert curves.summarise(np.arange(5.0), single, None, finished=True).best == 4.0
+    assert curves.summarise(np.arange(5.0), single, None, planned=5, finished=True).best == 4.0
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=15), st.floats(-100, 100), st.floats(0.1, 10))

@@ -14,6 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import api_pb2, metadata
 
+from rlbatch import curves
+from rlbatch.analysis.stability import stability_of
 from rlbatch.config import RunConfig
 from rlbatch.errors import TemporaryError
 from rlbatch.paths import run_path
@@ -109,6 +111,19 @@ def test_the_result_scores_the_whole_curve(tmp_path: Path) -> None:
     }
     assert (result["outcome"], result["attempts"], result["run_id"]) == ("ok", 1, CONFIG.run_id)
     assert safetensors.numpy.load_file(RunFolder(tmp_path).policy_path)["w"].tolist() == [1, 1, 1]
+
+
+def test_dispersion_is_that_of_the_analysis_however_often_a_run_is_evaluated(tmp_path: Path) -> None:
+    config = RunConfig.build(env_id="CartPole-v1", algo="dqn", n_evaluations=40)
+    record = Recorder(RunFolder(tmp_path), config, None)
+    returns = np.random.default_rng(0).normal(100.0, 30.0, (41, 10))
+    rows = [record.emit(evaluation(step, *episodes)) for step, episodes in enumerate(returns)]
+    told = record.finish(ending())["final"]["dispersion"]
+    assert [row.values["stability/dispersion"] for row in rows[:4]] == [None] * 4
+    assert rows[9].values["stability/dispersion"] == pytest.approx(curves.dispersion(returns[:9:2]))
+    assert rows[-1].values["stability/dispersion"] == told
+    assert told == pytest.approx(stability_of(returns[None], 1.0, None)["dispersion"][0])
+    assert told != pytest.approx(curves.dispersion(returns, planned=20))
 
 
 def test_a_diverged_run_keeps_its_evaluations_and_has_no_area(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rlbatch.analysis.arms import too_large
-from rlbatch.analysis.collect import grid
 from rlbatch.analysis.intervals import mean_of
 from rlbatch.config import RunConfig, from_dict
 from rlbatch.curves import Floats
@@ -23,6 +22,7 @@ from rlbatch.designs import count_updates
 from rlbatch.errors import InputError
 from rlbatch.hparams import Settings, settings_of
 from rlbatch.results import GOOD_OUTCOMES, RunFolder
+from rlbatch.rows import evaluation_points
 
 
 @dataclass(frozen=True)
@@ -140,5 +140,5 @@ def _to_the_end(samples: dict[int, int], config: RunConfig) -> dict[int, int]:
         config: any run of the arm.
     """
     last = max(samples)
-    ahead = (step for step in grid(config) if step > last)
+    ahead = (step for step in evaluation_points(config) if step > last)
     return samples | {step: count_updates(config, step) * config.batch_size for step in ahead}

@@ -22,7 +22,7 @@ from rlbatch.paths import PathFacts, facts_of, is_run_path, run_path
 from rlbatch.plans import Plan
 from rlbatch.references import read_references
 from rlbatch.results import RunFolder, find_runs
-from rlbatch.rows import grid_points
+from rlbatch.rows import evaluation_points
 from rlbatch.wallclock import Entry, read_costs
 
 Floats = NDArray[np.float64]
@@ -152,11 +152,6 @@ def collect(folders: Sequence[Path]) -> Collected:
     )
 
 
-def grid(config: RunConfig) -> list[int]:
-    """Returns the env steps at which a run is evaluated, 0 included."""
-    return [0, *grid_points(config.total_timesteps, config.n_evaluations)]
-
-
 def _to_read(folders: Sequence[Path]) -> tuple[dict[Path, set[str]], dict[Path, Plan], list[str]]:
     """Returns which parts of which experiments are meant, their plans, and a note on what is left out."""
     parts: dict[Path, set[str]] = {}
@@ -263,7 +258,7 @@ def _read_run(folder: RunFolder, path: str, run_id: str, busy: bool) -> Run:
 
 def _returns(folder: RunFolder, config: RunConfig, *, finished: bool) -> Floats:
     """Returns (E, N) of the evaluations of a run, checked against its settings; raises InputError."""
-    where, points = str(folder.metrics_path), grid(config)
+    where, points = str(folder.metrics_path), evaluation_points(config)
     rows = list(folder.rows("eval"))
     if [row["timesteps"] for row in rows] != points[: len(rows)] or (finished and len(rows) < len(points)):
         raise InputError(where, f"its {len(rows)} evaluations are not those of its settings, which are {len(points)}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rlbatch.analysis import efficiency, scores, stability
 from rlbatch.analysis.arms import Arm, Slice, Task, tasks_of
-from rlbatch.analysis.collect import Collected, Run, collect, grid
+from rlbatch.analysis.collect import Collected, Run, collect
 from rlbatch.analysis.efficiency import AXES, Clock
 from rlbatch.analysis.front import Cells, Front, front_of
 from rlbatch.analysis.metrics import ACROSS, METRICS
@@ -28,6 +28,7 @@ from rlbatch.analysis.survival import Curve, Reaching, kaplan_meier, reaching
 from rlbatch.analysis.where import runs_where
 from rlbatch.designs import replay_ratio
 from rlbatch.errors import InputError, nearest
+from rlbatch.rows import evaluation_points
 
 Floats = NDArray[np.float64]
 
@@ -151,7 +152,7 @@ class ScoredTask:
             for cell, arm in self.cells(one).items()
         }
         first = next(iter(one.cells.values()))
-        evaluations = 0 if first.config is None else len(grid(first.config))
+        evaluations = 0 if first.config is None else len(evaluation_points(first.config))
         unknown = [arm for arm in self.task.arms if arm.config is None]
         lacking = {arm.batch_size for arm in (*one.cells.values(), *unknown) if not arm.complete}
         return front_of(cells, evaluations=evaluations, rule=one.follows_rule, lacking=lacking)
@@ -163,11 +164,13 @@ class Comparison:
 
     Attributes:
         collected: the runs as they were read.
+        runs: those that are compared; --where leaves out others.
         tasks: one for each environment.
         asked: options that change which runs are compared, or how.
     """
 
     collected: Collected
+    runs: tuple[Run, ...]
     tasks: tuple[ScoredTask, ...]
     asked: tuple[str, ...] = ()
 
@@ -207,9 +210,8 @@ def compare(
         InputError, RefusedError: like `collect`; or no run has these settings, or the group does not vary.
     """
     collected = found if isinstance(found, Collected) else collect(found)
-    if where:
-        collected = collected._replace(runs=runs_where(collected.runs, where))
-    tasks = tasks_of(collected.runs, group)
+    runs = runs_where(collected.runs, where) if where else tuple(collected.runs)
+    tasks = tasks_of(runs, group)
     axes = list(dict.fromkeys(axis for task in tasks for axis in task.axes))
     if group is not None and (group not in axes or group == "batch_size"):
         others = [axis for axis in axes if axis != "batch_size"]
@@ -218,7 +220,7 @@ def compare(
         raise InputError("--group", f"{group} {why}", hint)
     given = {"--threshold": threshold is not None, "--where": bool(where), "--group": group is not None}
     asked = tuple(option for option, is_given in given.items() if is_given)
-    return Comparison(collected, tuple(_scored(task, collected, threshold) for task in tasks), asked)
+    return Comparison(collected, runs, tuple(_scored(task, collected, threshold) for task in tasks), asked)
 
 
 def _scored(task: Task, collected: Collected, threshold: float | None) -> ScoredTask:

@@ -6,10 +6,10 @@ import csv
 import io
 from pathlib import Path
 
-from rlbatch.analysis.collect import grid
 from rlbatch.analysis.comparison import Comparison
 from rlbatch.designs import count_updates
 from rlbatch.results import write_bytes
+from rlbatch.rows import evaluation_points
 
 COLUMNS = (
     *("env", "algo", "batch_size", "learning_rate", "arm", "seed", "status"),
@@ -26,7 +26,7 @@ def write_episodes(comparison: Comparison, path: Path) -> None:
         for arm in scored.task.arms:
             if arm.config is None:
                 continue
-            points = grid(arm.config)
+            points = evaluation_points(arm.config)
             updates = [count_updates(arm.config, point) for point in points]
             for run in arm.runs:
                 named = (arm.env_id, arm.algo, arm.batch_size, arm.learning_rate, arm.path, run.seed, run.status)

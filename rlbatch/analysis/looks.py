@@ -86,9 +86,9 @@ def _told(path: Path) -> list[dict[str, Any]]:
 
 
 def _append(path: Path, told: dict[str, Any]) -> None:
-    """Adds a line by one write; where the folder cannot be written to, it is not kept."""
+    """Adds a line by one write; where the folder cannot be written to, or a link lies there, it is not kept."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
             os.write(descriptor, (json.dumps(told) + "\n").encode())
         finally:

@@ -146,7 +146,7 @@ def _declared(found: Answer) -> list[str]:
 
 def _outcomes(found: Answer) -> Table:
     """Returns how every planned run stands."""
-    rows = [(run.path, run.status, run.reason) for run in found.comparison.collected.runs]
+    rows = [(run.path, run.status, run.reason) for run in found.comparison.runs]
     return Table("Outcomes of all runs", ("run", "status", "reason"), tuple(rows))
 
 
@@ -155,7 +155,7 @@ def _experiments(found: Answer) -> Sequence[dict[str, Any]]:
     collected = found.comparison.collected
     told = []
     for path, plan in collected.plans.items():
-        runs = [run for run in collected.runs if path in run.experiments]
+        runs = [run for run in found.comparison.runs if path in run.experiments]
         looks, commands = looks_at(path, len(plan.runs)), Experiment(path).commands()
         made = {"made": made_with(runs), "commits": commits_of(runs)}
         told.append({"name": path.name, "looks": looks, "commands": commands, **made})

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from rlbatch import curves
 from rlbatch.analysis.arms import Arm
-from rlbatch.analysis.collect import Run, grid
+from rlbatch.analysis.collect import Run
 from rlbatch.analysis.scales import Ceiling
 from rlbatch.designs import count_updates
+from rlbatch.rows import evaluation_points
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -93,7 +94,7 @@ def ceiling_of(runs: Iterable[Run]) -> Ceiling | None:
     """
     highest, episodes = [], []
     for run in runs:
-        width = curves.LAST if run.config is None else min(curves.LAST, len(grid(run.config)))
+        width = curves.LAST if run.config is None else min(curves.LAST, len(evaluation_points(run.config)))
         if len(run.means) >= width:
             highest.append(float(np.lib.stride_tricks.sliding_window_view(run.means, width).mean(axis=1).max()))
             episodes.append(width * run.returns.shape[1])
@@ -116,7 +117,7 @@ def curves_of(arm: Arm, floor: float) -> Curves | None:
     """Returns the curves of an arm's counted runs, or None where none counts."""
     if arm.config is None or not arm.counted:
         return None
-    points = grid(arm.config)
+    points = evaluation_points(arm.config)
     updates = np.array([count_updates(arm.config, point) for point in points], dtype=np.float64)
     diverged = {run.path for run in arm.diverged}
     return Curves(

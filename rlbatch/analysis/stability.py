@@ -5,9 +5,8 @@ in `curves`. Two evaluations of a policy that never changes are exchangeable on 
 here compares two of them, one way minus the other, and is zero on average for such a policy. That is why they can be
 slightly negative, and retention slightly above 1.
 
-Differences of evaluations span a twentieth of the budget, to the nearest evaluation, or one interval where there are
-fewer than 20; the last evaluation is always among them. Tails are the worst quarter: of 20 evaluations or 10 runs, less
-would be one number.
+Differences of evaluations span a twentieth of the budget (`curves.windows`). Tails are the worst quarter: of 20
+evaluations or 10 runs, less would be one number.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ from rlbatch import curves
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-WINDOWS = 20
-"""Parts of the budget between which differences are taken."""
 TAIL = 0.25
 """Part of the evaluations, or of the runs, that is the tail."""
 MARGIN = 0.1
@@ -56,12 +53,12 @@ def stability_of(
         made: (R,) evaluations of each before it diverged; all T by default. Among them it reached the mark, or did not.
     """
     own = returns if made is None else [run[: max(count, 1)] for run, count in zip(returns, made, strict=True)]
-    thinned = returns[:, _windows(returns.shape[1])]
+    thinned = returns[:, curves.windows(returns.shape[1])]
     found = {
         "drawdown_max": _numbers(curves.max_drawdown(run) for run in returns),
         "drawdown_tail": _numbers(drawdown_tail(run) for run in returns),
         "fall_tail": _numbers(fall_tail(run) for run in thinned),
-        "dispersion": _numbers(curves.dispersion(run) for run in thinned),
+        "dispersion": _numbers(curves.dispersion(run) for run in returns),
         "below_best": _numbers(None if span is None else below_best(run, MARGIN * span) for run in returns),
         "retention": _numbers(None if threshold is None else retention(run, threshold) for run in own),
     }
@@ -183,13 +180,6 @@ def worst_quarter(scores: Floats) -> float:
     """
     weights = np.clip(max(TAIL * len(scores), 1) - np.arange(len(scores)), 0, 1)
     return float(np.average(np.sort(scores), weights=weights))
-
-
-def _windows(count: int) -> NDArray[np.int64]:
-    """Returns the indices of those of so many evaluations, from first to last, that lie a twentieth apart."""
-    last = count - 1
-    parts = min(WINDOWS, max(last, 1))
-    return (2 * np.arange(parts + 1) * last + parts) // (2 * parts) if last else np.zeros(1, np.int64)
 
 
 def _best_so_far(means: Floats) -> NDArray[np.int64]:

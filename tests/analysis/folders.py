@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rlbatch.analysis.collect import LABELS, Run, grid
+from rlbatch.analysis.collect import LABELS, Run
 from rlbatch.config import RunConfig
 from rlbatch.designs import count_updates
 from rlbatch.experiment import Experiment
 from rlbatch.paths import run_path
 from rlbatch.plans import Declared
 from rlbatch.recorder import Recorder
-from rlbatch.rows import Ending, Row
+from rlbatch.rows import Ending, Row, evaluation_points
 
 TINY = {
     "env_id": "CartPole-v1",
@@ -66,7 +66,7 @@ def write(
     folder = Experiment(root).run(own)
     record = Recorder(folder, own, threshold, device="cpu", stack_width=3)
     updates = 0
-    for point, mean in zip(grid(own), means, strict=False):
+    for point, mean in zip(evaluation_points(own), means, strict=False):
         updates = count_updates(own, point)
         counts = (point, updates, updates * own.batch_size, point / 100)
         cost = {"cost/process_memory_mb": 300.0 + own.seed, "cost/gpu_memory_mb": None}

@@ -11,11 +11,11 @@ import pytest
 from analysis.folders import config, plan, write
 
 from rlbatch.analysis import efficiency
-from rlbatch.analysis.collect import grid
 from rlbatch.analysis.comparison import Comparison, compare
 from rlbatch.analysis.metrics import ACROSS, METRICS
 from rlbatch.config import RunConfig
 from rlbatch.results import write_json
+from rlbatch.rows import evaluation_points
 from rlbatch.wallclock import kind_of
 
 GOOD, BAD = [20, 300, 480, 490, 500], [20, 30, 40, 30, 20]
@@ -191,7 +191,7 @@ def write_front(root: Path, critical: float, least: float) -> list[RunConfig]:
                     total_timesteps=steps, n_evaluations=40, learning_starts=0,
                 )  # fmt: skip
                 arrives = least * slower * (1 + size / critical)
-                write(root, own, [500.0 if point >= arrives else 20.0 for point in grid(own)])
+                write(root, own, [500.0 if point >= arrives else 20.0 for point in evaluation_points(own)])
                 configs.append(own)
     return configs
 

@@ -66,3 +66,12 @@ def test_a_line_that_a_full_disk_cut_off_is_no_look(tmp_path: Path) -> None:
     with (tmp_path / FILE).open("a") as file:
         file.write('3\n{"at": 1}\n{"state": "ab')
     assert looks_at(tmp_path, 1) == 1
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
+    other, experiment = tmp_path / "other", tmp_path / "experiment"
+    experiment.mkdir()
+    other.touch()
+    (experiment / FILE).symlink_to(other)
+    note_look(experiment, [run(CURVE), run(CURVE, "partial", seed=9)])
+    assert other.read_bytes() == b""

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from analysis.folders import episodes
 
-from rlbatch.analysis import stability
+from rlbatch import curves
 from rlbatch.analysis.stability import (
+    TAIL,
     below_best,
     collapsed,
     drawdown_tail,
@@ -131,7 +132,7 @@ def test_differences_span_a_twentieth_of_the_budget() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 5, 21, 22, 30, 40, 45, 46, 101])
 def test_the_evaluations_between_which_differences_are_taken_lie_a_twentieth_apart(count: int) -> None:
-    chosen = stability._windows(count)
+    chosen = curves.windows(count)
     assert (chosen[0], chosen[-1], len(chosen)) == (0, count - 1, min(count, 21))
     if count > 1:
         wanted = np.linspace(0, count - 1, len(chosen))
@@ -156,7 +157,7 @@ def test_across_runs_by_hand() -> None:
     assert worst_quarter(values) == pytest.approx((1 + 0.25 * 2) / 1.25)
     assert worst_quarter(values[:2]) == 1.0
     assert worst_quarter(np.arange(8.0)) == 0.5
-    assert stability.TAIL == 0.25
+    assert TAIL == 0.25
 
 
 def test_to_diverge_never_makes_a_run_steadier() -> None:
