@@ -18,7 +18,6 @@ from summaries import EXPERIMENTS, paragraph, table
 
 from rlbatch.analysis.all_figures import figures_of
 from rlbatch.analysis.answer import Answer, answer
-from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.caveats import caveats
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.methods import methods
@@ -26,6 +25,7 @@ from rlbatch.analysis.plots import save
 from rlbatch.analysis.recommend import overall, recommend
 from rlbatch.analysis.table import Table, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
+from rlbatch.analysis.words import design_words
 from rlbatch.errors import RlbatchError
 
 RESULTS = Path(__file__).parent

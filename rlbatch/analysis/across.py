@@ -13,7 +13,9 @@ that a resample of n scores has less variance than the n scores had, and that a 
 each resample's distance from the estimate is divided by the resample's own standard error (bootstrap-t: Efron 1981;
 Hall 1988, Ann. Stat. 16:927). Standard errors are those of sums over strata; for the interquartile mean, of the scores
 pulled in to the ends of the middle half (Tukey & McLaughlin 1963, Sankhya A 25:331), for the median, of the one or two
-environments in the middle. With very few seeds many resamples hold one score only and have no error; then the interval
+environments in the middle. An interquartile mean of ten scores or more is not looked for beyond them; where its error is
+zero though scores differ, as where most are at one end of the scale, the binomial of ranks bounds it. With very few
+seeds many resamples hold one score only and have no error; then the interval
 is Student's, for the interquartile mean with the degrees of freedom of its middle half.
 
 Scores at a rate that was chosen are not independent, and what their own spread says of the error is too little. There
@@ -27,9 +29,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import special, stats
 
-from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, samples_of
+from rlbatch.analysis.intervals import CONFIDENCE, Estimate, Floats, Interval, combine, samples_of
 from rlbatch.analysis.redraws import FEWEST
 
 RESAMPLES = 10_000
@@ -38,6 +40,8 @@ _BLOCK = 2_000_000
 _NEGLIGIBLE = 1e-10
 """An error that is smaller than this part of the scores' size is zero, but for rounding."""
 
+_ENOUGH = 10
+"""Scores among which the middle of all there could be lies, but for one sample in 512."""
 _SAME = 0.01
 """The largest part of resamples that may hold one score only, over and over."""
 
@@ -87,7 +91,12 @@ _Statistic = Callable[[Floats, _Strata], tuple[Floats, Floats]]
 
 
 class _Seen(NamedTuple):
-    """One statistic: its value, standard error and degrees of freedom, those of the resamples, and what is no error."""
+    """One statistic: its value, standard error and degrees of freedom, those of the resamples, and what is no error.
+
+    Attributes:
+        bounds: where its interval ends if its error is zero though scores differ.
+        ends: beyond which its interval never goes.
+    """
 
     value: float
     error: float
@@ -95,6 +104,8 @@ class _Seen(NamedTuple):
     values: Floats
     errors: Floats
     least: float
+    bounds: tuple[float, float]
+    ends: tuple[float, float]
 
 
 def aggregates(
@@ -157,7 +168,11 @@ def _seen(
     for statistic, found in zip(statistics, drawn, strict=True):
         (value,), (error,) = statistic(scores[None], strata)
         freedom = len(scores) - len(samples) - (2 * (len(scores) // 4) if statistic is _iqm else 0)
-        seen.append(_Seen(float(value), float(error), max(1, freedom), *found, least))
+        bounds, ends = (float(value), float(value)), (-np.inf, np.inf)
+        if statistic is _iqm:
+            bounds = _quarters(scores)
+            ends = (float(scores.min()), float(scores.max())) if len(scores) >= _ENOUGH else ends
+        seen.append(_Seen(float(value), float(error), max(1, freedom), *found, least, bounds, ends))
     return seen
 
 
@@ -203,6 +218,16 @@ def _iqm(scores: Floats, strata: _Strata) -> tuple[Floats, Floats]:
     return value, strata.mean_error(np.clip(scores, *ends)) / (1 - 2 * cut)
 
 
+def _quarters(scores: Floats) -> tuple[float, float]:
+    """Returns between which scores (N,) the middle half lies with 95 %: bounds of its ends by the binomial of ranks.
+
+    Where most scores are equal, as at the end of a scale, this is all that is known of their interquartile mean.
+    """
+    ordered, N = np.sort(scores), len(scores)
+    rank = int(stats.binom.ppf((1 - CONFIDENCE) / 2, N, 0.25))
+    return float(ordered[max(rank - 1, 0)]), float(ordered[min(N - rank, N - 1)])
+
+
 def _median(scores: Floats, strata: _Strata) -> tuple[Floats, Floats]:
     means = np.stack([part.mean(axis=-1) for part in strata.parts(scores)])
     M = len(means)
@@ -220,14 +245,15 @@ def _studentised(seen: _Seen, confidence: float) -> Interval:
     if not len(seen.values):
         return Interval(seen.value, -np.inf, np.inf)
     if seen.error <= seen.least:
-        return Interval(seen.value, seen.value, seen.value)
+        return Interval(seen.value, *seen.bounds)
     varied = seen.errors > seen.least
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     if varied.mean() < 1 - _SAME:
         below, above = special.stdtrit(seen.freedom, tails)
     else:
         below, above = np.quantile((seen.values[varied] - seen.value) / seen.errors[varied], tails)
-    return Interval(seen.value, seen.value - float(above) * seen.error, seen.value - float(below) * seen.error)
+    low, high = (float(np.clip(seen.value - tail * seen.error, *seen.ends)) for tail in (above, below))
+    return Interval(seen.value, low, high)
 
 
 def _redrawn(
@@ -239,6 +265,8 @@ def _redrawn(
 ) -> list[Interval]:
     """Returns Student's intervals, with errors as `redraws.py` has them for the mean: two seeds less per stratum.
 
+    The degrees of freedom are Satterthwaite's, from what each stratum has of the variance of the mean.
+
     A seed without a score of its own, whose run is missing at the rate that others chose, may have some in resamples.
     """
     strata, scores = _Strata([len(sample) for sample in samples]), np.concatenate(samples)
@@ -248,12 +276,19 @@ def _redrawn(
     for statistic in statistics:
         value, reach = float(statistic(scores[None], strata)[0][0]), np.inf
         if drawn > 1 and fewest >= FEWEST:
-            freedom = len(scores) - 2 * len(samples)
+            freedom = _freedom(strata.counts, resampled)
             varied = statistic(again, _Strata([one.shape[1] for one in resampled]))[0]
             error = float(varied.std(ddof=1)) * np.sqrt(fewest / (fewest - 2))
             reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
         found.append(Interval(value, value - reach, value + reach))
     return found
+
+
+def _freedom(counts: Sequence[int], resampled: Sequence[Floats]) -> float:
+    """Returns the degrees of freedom of a mean over strata of so many seeds, of which each has two less of its own."""
+    variances = [float(one.mean(axis=1).var(ddof=1)) for one in resampled]
+    means = [Estimate(0.0, variance**0.5, n - 2.0, n) for variance, n in zip(variances, counts, strict=True)]
+    return combine(means, [1.0] * len(means)).freedom if any(variances) else min(counts) - 2.0
 
 
 def _percentile(seen: _Seen, confidence: float) -> Interval:

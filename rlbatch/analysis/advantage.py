@@ -2,7 +2,9 @@
 
 The highest of several means is too high. So the batch size is chosen on one half of each arm's seeds and compared with
 the reference on the other half, over many random halves. What is estimated is the advantage of a batch size that was
-chosen with half of the seeds.
+chosen with half of the seeds. Where each batch size has its own best learning rate, the half that chooses chooses that
+too, for the reference as well: scores at rates that were chosen before, on seeds of both halves, would tell the half
+that chooses something of the other.
 
 Its error is the larger of two, because each misses what the other sees:
 
@@ -13,9 +15,7 @@ Its error is the larger of two, because each misses what the other sees:
 - How far one seed moves the mean of all splits (the jackknife: Efron & Stein 1981, Annals of Statistics 9:586). Where
   arms are alike this is right on average, but varies much.
 
-`results/statistics` has the coverage. The degrees of freedom are one less than the seeds of the smallest arm. Where
-each batch size has its own best learning rate, that is chosen once for all splits; so the variance is multiplied by how
-much less the scores tell than independent ones would.
+`results/statistics` has the coverage. The degrees of freedom are one less than the seeds of the smallest arm.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ SPLITS = 200
 
 
 class _Halves(NamedTuple):
-    """An arm's seeds in every split.
+    """The seeds of a batch size in every split.
 
     Attributes:
-        scores: (n,).
+        scores: (n, R) at each of R learning rates.
         chooses: (J, n) whether a seed is of the half that chooses; the others are scored.
     """
 
@@ -54,18 +54,22 @@ class _Halves(NamedTuple):
         return len(self.scores) - self.choosing
 
     def means(self) -> tuple[Floats, Floats]:
-        """Returns (J,) the mean of the half that chooses, and of the other."""
-        return self.chooses @ self.scores / self.choosing, ~self.chooses @ self.scores / self.scored
+        """Returns (J,) the mean of the half that chooses, and of the other, at the rate that the first chooses."""
+        return _at_best(*self._by_rate())
 
     def means_without(self) -> tuple[Floats, Floats]:
         """Returns (J, n) the same two means where one seed after the other is left out of its half."""
         without = []
         for mean, member, count in zip(
-            self.means(), (self.chooses, ~self.chooses), (self.choosing, self.scored), strict=True
+            self._by_rate(), (self.chooses, ~self.chooses), (self.choosing, self.scored), strict=True
         ):
             left = (mean[:, None] * count - self.scores) / (count - 1)
-            without.append(np.where(member, left, mean[:, None]))
-        return without[0], without[1]
+            without.append(np.where(member[:, :, None], left, mean[:, None]))
+        return _at_best(without[0], without[1])
+
+    def _by_rate(self) -> tuple[Floats, Floats]:
+        """Returns (J, R) the means of both halves."""
+        return self.chooses @ self.scores / self.choosing, ~self.chooses @ self.scores / self.scored
 
 
 def cross_fitted(
@@ -73,17 +77,15 @@ def cross_fitted(
     reference: int,
     seed: int,
     *,
-    effective_sizes: Mapping[int, float] | None = None,
     splits: int = SPLITS,
     confidence: float = CONFIDENCE,
 ) -> Interval | None:
     """Returns the advantage over the reference of the batch size that half of the seeds choose.
 
     Args:
-        samples: batch size -> scores (n,), higher is better.
-        reference: one of the batch sizes.
+        samples: batch size -> scores (n,), or (n, R) by seed and learning rate; higher is better.
+        reference: one of the batch sizes; of equal ones it is chosen.
         seed: of the splits.
-        effective_sizes: batch size -> of how many independent scores its own tell as much; by default their number.
         splits: how many, J.
         confidence: of the two-sided interval.
 
@@ -94,14 +96,14 @@ def cross_fitted(
     if len(samples) < 2 or seeds < MIN_SEEDS:
         return None
     rng = np.random.default_rng(seed)
-    arms = [_Halves(samples[batch], _halve(len(samples[batch]), splits, rng)) for batch in sorted(samples)]
-    at = sorted(samples).index(reference)
+    order = [reference, *(batch for batch in sorted(samples) if batch != reference)]
+    given = {batch: samples[batch].reshape(len(samples[batch]), -1) for batch in order}
+    arms = [_Halves(scores, _halve(len(scores), splits, rng)) for scores in given.values()]
     choosing, scored = (np.stack(means) for means in zip(*(arm.means() for arm in arms), strict=True))
-    differences = _of_the_chosen(choosing, scored) - scored[at]
+    differences = _of_the_chosen(choosing, scored) - scored[0]
     uneven = max(arm.scored / arm.choosing for arm in arms)
     apart = float(differences.var(ddof=1)) * (1 / splits + uneven)
-    longer = max(len(scores) / (effective_sizes or {}).get(batch, len(scores)) for batch, scores in samples.items())
-    error = math.sqrt(max(apart, _jackknife(arms, at, choosing, scored)) * longer)
+    error = math.sqrt(max(apart, _jackknife(arms, choosing, scored)))
     return Estimate(float(differences.mean()), error, min(splits, seeds) - 1, seeds).interval(confidence)
 
 
@@ -115,12 +117,17 @@ def _of_the_chosen(choosing: Floats, scored: Floats) -> Floats:
     return np.asarray(scored[choosing.argmax(axis=0), np.arange(choosing.shape[1])])
 
 
-def _jackknife(arms: Sequence[_Halves], reference: int, choosing: Floats, scored: Floats) -> float:
+def _at_best(choosing: Floats, scored: Floats) -> tuple[Floats, Floats]:
+    """Returns (...) both means at the rate with the highest choosing mean, the first of several; both are (..., R)."""
+    best = choosing.argmax(axis=-1)[..., None]
+    return np.take_along_axis(choosing, best, axis=-1)[..., 0], np.take_along_axis(scored, best, axis=-1)[..., 0]
+
+
+def _jackknife(arms: Sequence[_Halves], choosing: Floats, scored: Floats) -> float:
     """Returns the variance of the mean of all splits, from what it becomes without one seed of one arm.
 
     Args:
-        arms: the seeds of each arm.
-        reference: place of the reference among them.
+        arms: the seeds of each arm, the reference first.
         choosing: (arms, J) mean of the half that chooses.
         scored: (arms, J) mean of the other.
     """
@@ -129,8 +136,9 @@ def _jackknife(arms: Sequence[_Halves], reference: int, choosing: Floats, scored
         own_choosing, own_scored = arm.means_without()
         others = [other for other in range(len(arms)) if other != own]
         rival = choosing[others].max(axis=0)[:, None]
-        chosen = np.where(own_choosing > rival, own_scored, _of_the_chosen(choosing[others], scored[others])[:, None])
-        advantage = chosen - (own_scored if own == reference else scored[reference][:, None])
+        wins = own_choosing >= rival if own == 0 else own_choosing > rival
+        chosen = np.where(wins, own_scored, _of_the_chosen(choosing[others], scored[others])[:, None])
+        advantage = chosen - (own_scored if own == 0 else scored[0][:, None])
         n = len(arm.scores)
         variance += (n - 1) * float(advantage.mean(axis=0).var())
     return variance

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from rlbatch.analysis.answer import Answer, Part, Together
-from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.curve_figures import learning_curves, reaching_curves
 from rlbatch.analysis.diagnostic_figures import diagnostics
 from rlbatch.analysis.figures import Figure
 from rlbatch.analysis.front_figures import cost_front
 from rlbatch.analysis.heat_figures import environments, heat_maps
 from rlbatch.analysis.score_figures import planned_response, profiles, responses, steadiness
+from rlbatch.analysis.words import design_words
 
 
 def figures_of(found: Answer) -> tuple[Figure, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from rlbatch.analysis import efficiency, trend
 from rlbatch.analysis.across import Aggregates, aggregates
-from rlbatch.analysis.arms import Slice, design_words
+from rlbatch.analysis.arms import Slice
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
 from rlbatch.analysis.declared import exploratory, reference_of
 from rlbatch.analysis.efficiency import Budget
@@ -30,6 +30,7 @@ from rlbatch.analysis.seed_effect import seed_correlation
 from rlbatch.analysis.trend import Pooled
 from rlbatch.analysis.verdicts import Verdicts, concluded, verdicts_of
 from rlbatch.analysis.ways import Kind, Way, by_seed, ways_of
+from rlbatch.analysis.words import design_words
 from rlbatch.errors import InputError, nearest
 
 HARDLY = 0.1
@@ -206,8 +207,9 @@ def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: 
     scaled = scored.scale.range is not None
     part = Part(scored, one, metric, ways, {}, scaled, None, reference, notes)
     compared, margin = _reference(reference, one), delta if scaled else None
-    if ways and "batch_size" in reference and compared not in ways[0].samples:
-        part = replace(part, notes=(*notes, f"batch {compared}, the declared reference, has no runs to compare with"))
+    if ways and compared is not None and compared not in ways[0].samples:
+        whose = "the declared reference" if "batch_size" in reference else "the preset's, which would be the reference"
+        part = replace(part, notes=(*notes, f"batch {compared}, {whose}, has no runs to compare with"))
     verdicts = {way.kind: verdicts_of(way, margin, compared, failures_of(way, part.cells)) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
     return replace(part, verdicts=verdicts, seed_correlation=alike)

@@ -185,11 +185,6 @@ def tasks_of(runs: Iterable[Run], group: str | None = None) -> tuple[Task, ...]:
     return tuple(_task(env_id, json.loads(kwargs), groups[env_id, kwargs], group) for env_id, kwargs in ordered)
 
 
-def design_words(fixed: Mapping[str, Any]) -> str:
-    """Returns what tells a slice from others, to be put after the environment: `, match samples`."""
-    return "".join(f", {axis} {value}" for axis, value in fixed.items())
-
-
 def rate_before_rule(learning_rate: float, labels: Labels, batch_size: int) -> float:
     """Returns the learning rate that was asked for, at `lr_reference_batch`, to ten digits."""
     return float(f"{learning_rate / _factor(labels, batch_size):.10g}")

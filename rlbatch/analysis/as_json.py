@@ -19,6 +19,7 @@ from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.looks import looks_at
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.recommend import overall, recommend
+from rlbatch.analysis.scope import holds_for
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.ways import Way, good_rates
 from rlbatch.curves import NEVER
@@ -95,6 +96,7 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
         {
             "env_id": scored.task.env_id,
             "fixed": part.slice.fixed,
+            "holds_for": holds_for(part),
             "scale": scored.scale,
             "marks": scored.marks,
             "budgets": part.budgets,

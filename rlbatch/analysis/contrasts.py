@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from rlbatch.analysis import trend
 from rlbatch.analysis.answer import Part
-from rlbatch.analysis.arms import FOLLOWING, design_words
+from rlbatch.analysis.arms import FOLLOWING
 from rlbatch.analysis.intervals import Estimate, combine
 from rlbatch.analysis.ways import Kind, Way
+from rlbatch.analysis.words import design_words
 
 _DESIGNS = ("match", "lr_rule", "replay_ratio")
 """Settings that stand for what they make of others."""

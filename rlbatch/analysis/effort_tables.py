@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
-from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.efficiency import AXES, Cost
 from rlbatch.analysis.intervals import Interval
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.table import Cell, Table, shown
+from rlbatch.analysis.words import design_words
 
 
 def effort_table(part: Part, axis: str) -> Table:
@@ -44,7 +44,7 @@ def front_tables(part: Part) -> list[Table]:
         return []
     columns_of = (front.batch_sizes, front.learning_rates, front.updates, front.samples)
     rows = [(int(batch), *rest) for batch, *rest in zip(*(column.tolist() for column in columns_of), strict=True)]
-    notes = [front.words]
+    notes = [front.words, "amounts lie halfway between two evaluations here, at the later one in the table before"]
     if front.beyond:
         notes.append(f"fewer than half of the runs reach it at batch {', '.join(map(str, front.beyond))}")
     title = f"{part.name}: median updates and samples until the curve reaches {part.scored.marks[str(part.mark)]:g}"

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,19 @@ from rlbatch.analysis.collect import Run
 FILE = "looks.jsonl"
 
 
-def note_look(experiment: Path, runs: Iterable[Run]) -> None:
+def note_look(experiment: Path, runs: Iterable[Run], unread: Mapping[str, str] | None = None) -> None:
     """Keeps that somebody looked at an experiment in this state.
 
-    All of its runs tell the state, whichever of them are compared. A line is one append, so that two commands at a time
-    lose none; where the folder cannot be written to, the look is not kept.
+    All of its planned runs tell the state, whichever of them are compared. A line is one append, so that two commands
+    at a time lose none; where the folder cannot be written to, the look is not kept.
 
     Args:
         experiment: its folder.
-        runs: all that it plans, as they stand.
+        runs: those that were read, as they stand.
+        unread: path -> status of all others that it plans.
     """
     states = sorted((run.path, run.status, len(run.returns)) for run in runs)
+    states += sorted((path, status, 0) for path, status in (unread or {}).items())
     if all(status in UNFINISHED for _, status, _ in states):
         return  # nothing was to be seen
     state = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]

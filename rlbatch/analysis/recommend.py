@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 from rlbatch.analysis.advantage import SPLITS, cross_fitted
 from rlbatch.analysis.answer import HARDLY, Answer, Part, Together
-from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.contrasts import Contrast, contrasts_of
 from rlbatch.analysis.intervals import MIN_SEEDS, SEED, Interval
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.picks import Pick, picks_of
+from rlbatch.analysis.scope import holds_for
 from rlbatch.analysis.seeds import seeds_to_decide
 from rlbatch.analysis.table import shown
 from rlbatch.analysis.verdicts import Verdicts
-from rlbatch.analysis.ways import Way
-from rlbatch.config import RunConfig
-from rlbatch.designs import replay_ratio
+from rlbatch.analysis.ways import Way, by_rate
+from rlbatch.analysis.words import batches, design_words
 from rlbatch.power import POWER
 
 
@@ -70,7 +69,7 @@ def _together(both: Together, parts: Sequence[Part], delta: float) -> list[str]:
     alike = tuple(verdicts.equivalent)
     where = f"Over {len(both.names)} environments together{design_words(both.fixed)}, {both.words}"
     counts = [len(scores) for these in both.samples.values() for scores in these]
-    whether = f"{_batches(alike)} {_are(alike)}" if alike else "no batch size is shown to be"
+    whether = f"{batches(alike)} {_are(alike)}" if alike else "no batch size is shown to be"
     said = [f"{where}: {whether} as good as the best, within {delta:.0%} of the range."]
     members = [part for part in parts if part.scored.task.name in both.names]
     learned = not all(part.hardly_learned for part in members)
@@ -97,8 +96,7 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
     }
     picks = {} if part.hardly_learned else picks_of([part], standings["equivalent"])
     reference = verdicts.reference
-    sizes = {batch: way.effective_size(batch) for batch in way.samples}
-    advantage = None if reference is None else cross_fitted(way.samples, reference, SEED, effective_sizes=sizes)
+    advantage = None if reference is None else cross_fitted(by_rate(way, part.cells, part.metric), reference, SEED)
     sentences = [
         *_verdict(part, way, standings, found),
         *_trend(part, verdicts),
@@ -107,7 +105,7 @@ def _recommend(part: Part, found: Answer) -> Recommendation:
         *_against(verdicts, advantage, part.scaled),
         *_critical(part),
         *_sure(part, way, standings, found),
-        _holds_for(part, way, found),
+        f"Compared by {METRICS[found.metric].about}; {way.words}. {holds_for(part)}",
     ]
     return Recommendation(
         part.scored.task.env_id,
@@ -133,13 +131,13 @@ def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], fou
     if standings["equivalent"]:
         these = standings["equivalent"]
         said.append(
-            f"{where}{_batches(these)} {_are(these)} as good as the best, within {found.delta:.0%} of the range."
+            f"{where}{batches(these)} {_are(these)} as good as the best, within {found.delta:.0%} of the range."
         )
     else:
         said.append(f"{where}no batch size is shown to be as good as the best, within {found.delta:.0%} of the range.")
     for verdict in ("worse", "undecided"):
         if these := standings[verdict]:
-            said.append(f"{_batches(these).capitalize()} {_are(these)} {verdict}.")
+            said.append(f"{batches(these).capitalize()} {_are(these)} {verdict}.")
     return said
 
 
@@ -183,10 +181,11 @@ def _pick_lines(picks: Mapping[str, Pick], sizes: Sequence[int]) -> list[str]:
     """Returns which of the batch sizes is the cheapest, the steadiest, the quickest; nothing of a single one."""
     said = []
     for what, pick in picks.items() if len(sizes) > 1 else ():
-        alike = f"; {_batches(pick.alike)} not told apart from it" if pick.alike else ""
-        said.append(
-            f"Of {_batches(sizes)}, {what}: batch {pick.batch_size} ({shown(round(pick.value, 6))} {pick.by}{alike})."
-        )
+        alike = f"; {batches(pick.alike)} not told apart from it" if pick.alike else ""
+        told = f"{shown(round(pick.value, 6))} {pick.by}"
+        if what == "steadiest" and not pick.value > 0:
+            told = "no fall of the return beyond the noise of evaluations"
+        said.append(f"Of {batches(sizes)}, {what}: batch {pick.batch_size} ({told}{alike}).")
     return said
 
 
@@ -223,7 +222,7 @@ def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found:
     said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (below after Hsu, above after Tukey)."]
     if counts[0] < MIN_SEEDS:
         said.append(f"Under {MIN_SEEDS} seeds nothing is called better: a variance of so few numbers is hardly known.")
-    if part.scaled and len(way.samples) > 1 and counts[0] > 1:
+    if part.scaled and len(way.samples) > 1 and counts[0] > 1 and not way.withheld:
         said += _surer(part.verdicts[way.kind], way, standings, found.delta)
     missing = sum(len(arm.missing) + len(arm.unfinished) for arm in part.scored.task.arms)
     if missing:
@@ -247,36 +246,6 @@ def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]
         where = f"of {delta:.0%} of the range from batch {verdicts.reference}"
         said.append(f"To find a difference {where} with a probability of {POWER:.0%} takes as many seeds: {told}.")
     return said
-
-
-def _holds_for(part: Part, way: Way, found: Answer) -> str:
-    arm = next(iter(way.arms.values()), None)
-    about = METRICS[found.metric].about
-    config: RunConfig | None = None if arm is None else arm.arm.config
-    if arm is None or config is None:
-        return f"Compared by {about}; {way.words}."
-    match, rule = (_design(part, way, axis) for axis in ("match", "lr_rule"))
-    ratios = sorted({replay_ratio(one.arm.config) for one in way.arms.values() if one.arm.config is not None})
-    updates = " to ".join(f"{ratio:g}" for ratio in dict.fromkeys((ratios[0], ratios[-1])))
-    updates += " update per env step" if updates == "1" else " updates per env step"
-    return (
-        f"Compared by {about}; {way.words}. It holds for {config.algo.upper()} with networks "
-        f"{list(config.net_arch)}, {config.total_timesteps:,} env steps, n-step {config.n_steps}, match {match}, "
-        f"learning-rate rule {rule}, {updates}."
-    )
-
-
-def _design(part: Part, way: Way, axis: str) -> str:
-    """Returns the design of a part: an arm may be part of several, and then the others say which."""
-    if axis in part.slice.fixed:
-        return str(part.slice.fixed[axis])
-    shared = set.intersection(*({str(labels[axis]) for labels in arm.arm.labels} for arm in way.arms.values()))
-    return " or ".join(sorted(shared)) if shared else "of each batch size's own"
-
-
-def _batches(sizes: Sequence[int]) -> str:
-    named = [str(size) for size in sorted(sizes)]
-    return "batch " + (named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}")
 
 
 def _are(sizes: Sequence[int]) -> str:

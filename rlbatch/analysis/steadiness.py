@@ -1,4 +1,4 @@
-"""Which of the batch sizes that are compared is the steadiest? Verdicts on falls and unrest of the return.
+"""Which of the batch sizes that are compared is the steadiest? Verdicts on falls of the return.
 
 What learns nothing is steady. So batch sizes get a verdict on steadiness only where they are shown to score alike, or
 where each has its own best learning rate. There the runs are those that the score is taken from: their rate was chosen
@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlbatch.analysis.answer import Part
+from rlbatch.analysis.answer import HARDLY, Part
 from rlbatch.analysis.best import Standing, compare_with_best
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.ways import metric_of, same_means, same_runs
 
-NAMES = ("drawdown_max", "dispersion", "retention")
-"""Metrics on which there are verdicts: parts of the reference range, and a share."""
+NAMES = ("drawdown_max", "retention")
+"""Metrics on which there are verdicts: parts of the reference range, and a share. Not dispersion: learning in one jump
+has more of it than learning steadily, though neither ever falls."""
 
 
 class Steadiness(NamedTuple):
@@ -37,12 +38,14 @@ class Steadiness(NamedTuple):
 def comparable(part: Part) -> tuple[int, ...]:
     """Returns the batch sizes between which there are verdicts: those that score alike, or all at their best rates.
 
-    What learned nothing is steady, so there are none where all hardly learned.
+    What learned nothing is steady, so there are none of batch sizes that hardly learned.
     """
     way = part.ways[0]
-    if not part.scaled or part.hardly_learned:
+    if not part.scaled:
         return ()
-    return tuple(way.samples if way.tuned else part.verdicts[way.kind].equivalent)
+    verdicts = part.verdicts[way.kind]
+    sizes = way.samples if way.tuned else verdicts.equivalent
+    return tuple(size for size in sizes if verdicts.means[size].value >= HARDLY)
 
 
 def steadiness_of(part: Part, delta: float) -> tuple[Steadiness, ...]:

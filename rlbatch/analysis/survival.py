@@ -19,6 +19,9 @@ from scipy import special
 
 from rlbatch.analysis.intervals import CONFIDENCE, Floats, Interval, sample_of, wilson, wilson_ends
 
+_ROUNDING = 1e-9
+"""By which a product of shares can miss a half."""
+
 
 class Curve(NamedTuple):
     """The share of runs that have reached the mark by each of K amounts; arrays (K,).
@@ -109,7 +112,7 @@ def reaching(amounts: ArrayLike, reached: ArrayLike, budget: float, *, confidenc
     did = did & (ends <= budget)
     ends = np.minimum(ends, budget)
     curve = kaplan_meier(ends, did, confidence=confidence)
-    half = np.flatnonzero(curve.reached >= 0.5)
+    half = np.flatnonzero(curve.reached >= 0.5 - _ROUNDING)
     median = float(curve.amounts[half[0]]) if len(half) else None
     if ends.max() < budget and not (len(half) and curve.reached[-1] == 1):
         return Reaching(None, None, median)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from rlbatch.analysis.answer import Answer, Part, Together
-from rlbatch.analysis.arms import design_words
 from rlbatch.analysis.contrasts import Contrast, contrasts_of
 from rlbatch.analysis.effort_tables import cost_table, effort_table, front_tables, power_law_tables
 from rlbatch.analysis.intervals import mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import GoodRates
+from rlbatch.analysis.scope import holds_for
 from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.table import Cell, Table, mean_cell, number_cell, shown
 from rlbatch.analysis.verdicts import Verdicts
 from rlbatch.analysis.ways import Way, good_rates
+from rlbatch.analysis.words import design_words
 from rlbatch.power import POWER
 
 
@@ -64,6 +65,8 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     notes.append(
         "failed: share of the runs behind the mean that diverged or collapsed, with what no seed may show (Wilson)"
     )
+    scope = holds_for(part)
+    notes.append(scope[0].lower() + scope[1:].removesuffix("."))
     if bands:
         notes.append(f"good rates: those around the best whose mean is at most {found.delta:.0%} of the range below it")
     planned = found.declared and way is part.ways[0]

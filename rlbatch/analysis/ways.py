@@ -5,8 +5,8 @@ three: at one rate, each batch size at its own best rate, averaged over the rate
 
 The scores at best rates are not independent, so they come with resamples of the whole procedure, from which come the
 errors of all means and the intervals of interquartile means and aggregates. What counts seeds (probability of
-improvement, profiles) or splits them (the advantage) takes each sample for as many independent scores as would tell as
-much of its mean.
+improvement, profiles) takes each sample for as many independent scores as would tell as much of its mean; what splits
+them (the advantage) chooses the rate in each split anew.
 """
 
 from __future__ import annotations
@@ -27,16 +27,12 @@ from rlbatch.analysis.intervals import SEED, Estimate, Floats, Interval, mean_of
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.rates import Averaged, GoodRates, Grid, Scores, Tuned
 from rlbatch.analysis.redraws import effective_size
+from rlbatch.analysis.words import batches
 from rlbatch.config import SETTINGS
 from rlbatch.env_ids import bare_id
 
 Kind = Literal["at its rate", "at one rate", "at its own best rate", "averaged over rates"]
 
-_TUNED = {
-    "neutral": "that of the preset neutral, which was tuned at no single batch size",
-    "zoo": "that of the preset zoo, tuned at batch {}",
-}
-"""Preset -> at which batch size its learning rates were tuned."""
 _NONE: Mapping[int, Any] = MappingProxyType({})
 
 Cells = Mapping[tuple[int, float], ScoredArm]
@@ -209,6 +205,25 @@ def _of_batch(cells: Cells, batch: int, number: Number) -> Scores:
     return {rate: dict(zip(arm.curves.seeds.tolist(), number(arm).tolist(), strict=True)) for rate, arm in arms.items()}
 
 
+def by_rate(way: Way, cells: Cells, metric: str) -> Mapping[int, Floats]:
+    """Returns batch size -> the scores that half of the seeds can choose by, as `advantage.cross_fitted` takes them.
+
+    Where a rate is chosen, those at every rate (n, R), of the seeds that have them all; else the way's samples.
+
+    Args:
+        way: from `ways_of`.
+        cells: the arms of its slice.
+        metric: of a run.
+    """
+    if not way.tuned:
+        return way.samples
+    found = {}
+    for batch, scores in _grid(cells, metric).items():
+        complete = sorted(set.intersection(*(set(arm) for arm in scores.values())))
+        found[batch] = np.array([[arm[seed] for arm in scores.values()] for seed in complete]).reshape(-1, len(scores))
+    return found
+
+
 def by_seed(arm: ScoredArm, metric: str) -> dict[int, float]:
     """Returns seed -> a metric of an arm's runs, as `values_of` has it."""
     return dict(zip(arm.curves.seeds.tolist(), values_of(arm, metric).tolist(), strict=True))
@@ -247,7 +262,7 @@ def _one_rate(grid: Grid, cells: Cells, metric: str, asked: float | None) -> Way
     rate = asked if asked is not None and asked in shared else shared[len(shared) // 2]
     arms = {batch: arm for (batch, at), arm in sorted(cells.items()) if at == rate}
     notes = (f"the declared rate {asked:g} is not shared by all batch sizes",) if asked not in (None, rate) else ()
-    words = f"all at learning rate {rate:g}, as if nobody tuned it"
+    words = f"all at learning rate {rate:g}, {'as declared' if rate == asked else 'the middle one of those tried'}"
     samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
     return Way("at one rate", words, samples, _means(samples), arms=arms, notes=notes)
 
@@ -286,6 +301,6 @@ def _tuned(arms: Mapping[int, ScoredArm]) -> str:
                 rate = given.values.get("learning_rate", SETTINGS["learning_rate"].default_for(config.algo))
                 before = rate_before_rule(arm.arm.learning_rate, labels, config.batch_size)
                 is_presets = math.isclose(before, float(rate), rel_tol=1e-6)
-                where = _TUNED[str(labels["preset"])].format(labels["lr_reference_batch"])
-                said.add(where if is_presets else "set by hand, tuned at no batch size")
+                where = f"tuned at {batches(given.tuned_at)}" if given.tuned_at else "not tuned in this environment"
+                said.add(f"that of the preset {labels['preset']}, {where}" if is_presets else "set by hand, not tuned")
     return f" ({'; '.join(sorted(said))})" if said else ""

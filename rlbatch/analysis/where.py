@@ -7,6 +7,7 @@ names environment, algorithm, batch size, seed and the effective learning rate t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rlbatch.analysis.arms import rate_after_rule, rate_before_rule
@@ -23,7 +24,8 @@ _NAMED = 12
 def runs_where(runs: Sequence[Run], where: Mapping[str, Any]) -> tuple[Run, ...]:
     """Returns the runs that have all of these settings, and those of which that is not known yet.
 
-    The learning rate may be the one before the rule, as tables show it, or the effective one.
+    Of the designs that asked for a run, those that have them are left. The learning rate may be the one before the
+    rule, as tables show it, or the effective one.
 
     Args:
         runs: planned ones.
@@ -42,7 +44,17 @@ def runs_where(runs: Sequence[Run], where: Mapping[str, Any]) -> tuple[Run, ...]
     if not chosen:
         asked = ", ".join(f"{name}={value}" for name, value in where.items())
         raise InputError("--where", f"no run has {asked}", _hint(runs, strange or next(iter(where))))
-    return chosen
+    return tuple(replace(run, labels=_labels(run, where)) for run in chosen)
+
+
+def _labels(run: Run, where: Mapping[str, Any]) -> tuple[Labels, ...]:
+    """Returns the labels of a run with which it has these settings."""
+    kept = (labels for labels, view in zip(run.labels, _views(run), strict=True) if _fits(view, where))
+    return run.labels if run.config is None else tuple(kept)
+
+
+def _fits(view: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    return all(_same(view, name, value) for name, value in where.items())
 
 
 def _may_have(run: Run, sibling: Run | None, where: Mapping[str, Any], rules: Sequence[Labels]) -> bool:
@@ -50,9 +62,7 @@ def _may_have(run: Run, sibling: Run | None, where: Mapping[str, Any], rules: Se
         return _fits_path(run, where, rules)
     told = sibling if run.config is None else run
     views = [] if told is None or told.config is None else _views(told)
-    return any(all(_same(view, name, value) for name, value in where.items()) for view in views) and (
-        "seed" not in where or run.seed == where["seed"]
-    )
+    return any(_fits(view, where) for view in views) and ("seed" not in where or run.seed == where["seed"])
 
 
 def _views(run: Run) -> list[dict[str, Any]]:

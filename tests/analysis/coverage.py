@@ -42,6 +42,8 @@ REPEATS = 1_000
 ENVIRONMENTS = np.array([[0.9, 0.13], [0.5, 0.2], [0.7, 0.1], [0.3, 0.05], [0.8, 0.25]])
 """Mean and deviation over seeds of runs that do not fail, in each of five environments."""
 BATCHES = (16, 32, 64, 128, 256, 512)
+EQUAL = (0.35, 0.7)
+"""Shares of scores that are at the end of the scale."""
 
 Part = Callable[[np.random.Generator, float, int], Iterator[tuple[str, bool]]]
 """From the draws, one of the part's levels (`LEVELS`) and the number of seeds: what happened in one repeat."""
@@ -72,6 +74,15 @@ def truths(failing: float) -> dict[str, float]:
     }
 
 
+@functools.cache
+def iqm_at_an_end(share: float) -> float:
+    """Returns the interquartile mean of scores of which a share is 1 and the others are anywhere from 0 to 1."""
+    missing = 1 - share  # the scores at which the quarters end, and the mean between them
+    low = min(0.25 / missing, 1.0)
+    high = min(0.75 / missing, 1.0)
+    return float((missing * (high**2 - low**2) / 2 + 0.75 - missing * high - max(0.25 - missing, 0.0)) / 0.5)
+
+
 def one_environment(rng: np.random.Generator, failing: float, n: int) -> Iterator[tuple[str, bool]]:
     """Yields whether each interval covers, for one repeat."""
     true = truths(failing)
@@ -85,6 +96,14 @@ def one_environment(rng: np.random.Generator, failing: float, n: int) -> Iterato
     yield f"{HEADLINE}IQM, bootstrap-t", covers(_iqm(x, rng, "studentised"), true["iqm"])
     yield "IQM, percentile bootstrap, for comparison", covers(_iqm(x, rng, "percentile"), true["iqm"])
     yield f"{HEADLINE}probability of improvement, Newcombe", covers(probability_of_improvement([x], [y]), 0.5)
+    if not failing:
+        narrow, wide = rng.normal(0.5, 0.05, size=n), rng.normal(0.5, 0.25, size=n)
+        told = probability_of_improvement([narrow], [wide])
+        yield "the same, one arm scatters five times as much as the other", covers(told, 0.5)
+        for share in EQUAL:
+            ended = np.where(rng.random(n) < share, 1.0, rng.random(n))
+            name = f"IQM, bootstrap-t, where {share:.0%} of the scores are 1, the others anywhere from 0 to 1"
+            yield name, covers(_iqm(ended, rng, "studentised"), iqm_at_an_end(share))
     if failing:
         yield "share of failing seeds, Wilson", covers(wilson(int((x < 0.35).sum()), n), failing)
     slope = trend.slope({batch: mean_of(draw(rng, failing, (n,), good=0.02 * i)) for i, batch in enumerate(BATCHES)})

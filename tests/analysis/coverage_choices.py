@@ -75,6 +75,9 @@ def advantage(rng: np.random.Generator, failing: float, n: int) -> Happened:
         samples = {i: draw(rng, failing, (n,), good=level) for i, level in enumerate(levels)}
         found = cross_fitted(samples, 0, int(rng.integers(2**32)), splits=100)
         yield name, covers(found, _advantage(levels, failing, n))
+    tried = {i: draw(rng, failing, (n, len(RATES))) for i in range(5)}
+    found = cross_fitted(tried, 0, int(rng.integers(2**32)), splits=100)
+    yield "of 5 equal arms, each at its own best of three equal rates", covers(found, 0.0)
 
 
 def unseen_failures(rng: np.random.Generator, spread: float, n: int) -> Happened:
