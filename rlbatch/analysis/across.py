@@ -13,10 +13,10 @@ that a resample of n scores has less variance than the n scores had, and that a 
 each resample's distance from the estimate is divided by the resample's own standard error (bootstrap-t: Efron 1981;
 Hall 1988, Ann. Stat. 16:927). Standard errors are those of sums over strata; for the interquartile mean, of the scores
 pulled in to the ends of the middle half (Tukey & McLaughlin 1963, Sankhya A 25:331), for the median, of the one or two
-environments in the middle. An interquartile mean of ten scores or more is not looked for beyond them; where its error is
-zero though scores differ, as where most are at one end of the scale, the binomial of ranks bounds it. With very few
-seeds many resamples hold one score only and have no error; then the interval
-is Student's, for the interquartile mean with the degrees of freedom of its middle half.
+environments in the middle. An interquartile mean of ten scores or more is not looked for beyond them; where its error
+is zero though scores differ, as where most are at one end of the scale, the binomial of ranks bounds it. With very few
+seeds many resamples hold one score only and have no error; then the interval is Student's, for the interquartile mean
+with the degrees of freedom of its middle half.
 
 Scores at a rate that was chosen are not independent, and what their own spread says of the error is too little. There
 the whole procedure was drawn anew (`redraws.py`), and an interval is Student's with the deviation over these resamples.
@@ -170,7 +170,7 @@ def _seen(
         freedom = len(scores) - len(samples) - (2 * (len(scores) // 4) if statistic is _iqm else 0)
         bounds, ends = (float(value), float(value)), (-np.inf, np.inf)
         if statistic is _iqm:
-            bounds = _quarters(scores)
+            bounds = _quarters(scores) if any(np.ptp(sample) > 0 for sample in samples) else bounds
             ends = (float(scores.min()), float(scores.max())) if len(scores) >= _ENOUGH else ends
         seen.append(_Seen(float(value), float(error), max(1, freedom), *found, least, bounds, ends))
     return seen

@@ -66,6 +66,28 @@ def test_equal_scores_have_intervals_without_length() -> None:
         assert interval.low == interval.estimate == interval.high
 
 
+def test_where_most_scores_are_equal_ranks_bound_the_interquartile_mean() -> None:
+    told = interquartile_mean([1.0] * 8 + [0.2, 0.3], 0)
+    assert told == pytest.approx(
+        (1.0, 0.2, 1.0)
+    )  # the quarter is the lowest or a higher one of ten, but for 0.75^10 = 5.6 %
+    told = interquartile_mean([0.0] * 37 + [0.5, 0.8, 0.9], 0)
+    assert told == (0.0, 0.0, 0.0)  # that the upper quarter is one of the highest four of 40 has 1.6 %
+
+
+def test_the_interval_of_an_interquartile_mean_of_ten_scores_does_not_leave_them() -> None:
+    told = interquartile_mean([0.0] * 5 + [0.01, 0.02, 0.5, 0.9, 1.0], 0)
+    assert 0.0 <= told.low < told.estimate < told.high <= 1.0
+
+
+def test_degrees_of_freedom_over_strata_are_those_of_the_one_that_scatters() -> None:
+    rng = np.random.default_rng(0)
+    resampled = [rng.normal(0.5, 1.0, (500, 4)), rng.normal(0.5, 0.001, (500, 40))]
+    told = aggregates([one[0] for one in resampled], 0, resampled=resampled).mean
+    error = resampled[0].mean(axis=1).std(ddof=1) / 2 * math.sqrt(4 / 2)
+    assert told.high - told.estimate == pytest.approx(stats.t.ppf(0.975, 2) * error, rel=1e-3)
+
+
 def test_one_seed_in_an_environment_leaves_the_interval_open() -> None:
     found = few([[1.0, 2.0, 3.0], [1.0]])
     assert found.mean == (1.5, -math.inf, math.inf)

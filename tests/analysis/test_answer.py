@@ -209,7 +209,7 @@ def test_a_run_that_is_missing_at_the_rate_that_others_choose_costs_its_seed_alo
     assert (len(tuned.seeds), len(tuned.scores)) == (9, 8)
     iqm = part.ways[0].iqm(16)
     assert iqm.low < iqm.estimate < iqm.high
-    assert {one.metric for one in steadiness_of(part, 0.1)} == {"drawdown_max", "dispersion"}
+    assert {one.metric for one in steadiness_of(part, 0.1)} == {"drawdown_max"}
     assert part.verdicts["at its own best rate"].failures[16].seeds == 8
     assert plain(found)["together"][0]["aggregates"]["16"]["iqm"]["low"] is not None
     assert tables_of(found)
@@ -454,6 +454,58 @@ def test_a_declared_reference_that_is_not_there_is_told(tmp_path: Path) -> None:
     found = answered(tmp_path, fill(tmp_path, LEVELS), reference={"batch_size": 32})
     assert found.parts[0].verdicts["at its rate"].reference is None
     assert "CartPole-v1: batch 32, the declared reference, has no runs to compare with" in caveats(found)
+
+
+def test_the_presets_batch_size_that_is_not_there_is_told(tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, {16: BAD, 128: GOOD}, seeds=5), reference={})
+    told = "CartPole-v1: batch 64, the preset's, which would be the reference, has no runs to compare with"
+    assert told in caveats(found)
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        (
+            {"env_id": "LunarLander-v3", "learning_rate": 1e-3},
+            "that of the preset neutral, not tuned in this environment",
+        ),
+        ({"preset": "zoo", "env_id": "Acrobot-v1", "learning_rate": 6.3e-4, "lr_reference_batch": 512}, "batch 128)"),
+        ({"preset": "zoo", "env_id": "my_env:Line-v0", "learning_rate": 1e-4}, "zoo, not tuned in this environment"),
+    ],
+)
+def test_a_rate_was_tuned_where_its_preset_says_so(about: dict[str, Any], told: str, tmp_path: Path) -> None:
+    found = answered(tmp_path, fill(tmp_path, {16: -100.0, 64: -90.0}, seeds=2, **about))
+    assert told in found.parts[0].ways[0].words
+
+
+def test_every_view_says_for_what_it_holds(tmp_path: Path) -> None:
+    rates = {16: 5e-4, 64: 1e-3}
+    configs = [
+        own
+        for batch, rate in rates.items()
+        for own in fill(tmp_path, {batch: GOOD}, seeds=5, learning_rate=rate, lr_rule="sqrt", lr_reference_batch=64)
+    ]
+    found = answered(tmp_path, configs)
+    told = "match updates, learning-rate rule sqrt (rates are those before the rule), 1 update per env step"
+    assert any(told in note for table in tables_of(found) for note in table.notes)
+    assert told in plain(found)["parts"][0]["holds_for"]
+    assert told in recommend(found)[0].sentences[-1]
+
+
+def test_no_verdict_on_steadiness_holds_a_batch_size_that_hardly_learned(tmp_path: Path) -> None:
+    levels = {16: 12.0, 64: GOOD, 128: 350.0}
+    configs = fill(tmp_path, levels, learning_rate=1e-3, noise=1.0) + fill(tmp_path, levels, learning_rate=1e-4)
+    found = answered(tmp_path, configs)
+    told = steadiness_of(found.parts[0], 0.1)
+    assert told
+    assert all(set(one.standings) == {64, 128} for one in told)
+
+
+def test_where_there_is_no_verdict_no_number_of_seeds_promises_one(tmp_path: Path) -> None:
+    configs = fill(tmp_path, {16: BAD}, learning_rate=1e-4, seeds=6) + fill(tmp_path, {64: GOOD}, seeds=6)
+    told = " ".join(recommend(answered(tmp_path, configs))[0].sentences)
+    assert "no batch size can be recommended" in told
+    assert "With about" not in told
 
 
 def test_runs_that_hardly_learned_are_said_to_be_alike_in_every_view(tmp_path: Path) -> None:

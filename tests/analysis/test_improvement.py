@@ -32,11 +32,17 @@ def test_a_clear_improvement_has_an_interval_with_some_length_within_bounds() ->
 
 
 def test_the_interval_of_the_probability_of_improvement_solves_its_equation() -> None:
-    x, y = [1.0, 4.0, 6.0, 7.0], [2.0, 3.0, 5.0, 0.0]
-    found = probability_of_improvement([x], [y])
-    for end in found[1:]:
-        spread = 1 + 3 * ((1 - end) / (2 - end) + end / (1 + end))
-        assert abs(found.estimate - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) * spread / 16), rel=1e-5)
+    def exponential(share: float) -> float:
+        return share * (1 - share) * (1 + 3 * ((1 - share) / (2 - share) + share / (1 + share))) / 16
+
+    # runs beat 1/4, 3/4, 1 and 1 of the others, which beat 1/4, 1/4, 1/2 and 0: variances of 1/8 and 1/24, by 4 each
+    for x, y, placed in (([1, 4, 6, 7], [2, 3, 5, 0], 1 / 24), ([0, 1, 2, 4], [3, 5, 6, 7], 1 / 128)):
+        found = probability_of_improvement([x], [y])
+        wider = max(1.0, placed / exponential(found.estimate))
+        assert (wider > 1) == (placed == 1 / 24)
+        for end in found[1:]:
+            reach = 1.959964 * math.sqrt(exponential(end) * wider)
+            assert abs(found.estimate - end) == pytest.approx(reach, rel=1e-5)
 
 
 def test_ties_alone_are_a_half_with_an_interval_around_it() -> None:

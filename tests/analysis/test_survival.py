@@ -118,3 +118,12 @@ def test_the_probability_covers_as_often_as_it_says_with_censored_runs() -> None
         assert found is not None
         covered += found.low <= truth <= found.high
     assert covered / repeats == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.parametrize("runs", [*range(2, 61, 2), 100, 200])
+def test_the_median_is_the_amount_at_which_exactly_half_have_reached_it(runs: int) -> None:
+    assert reaching(np.arange(1.0, runs + 1), np.ones(runs, dtype=bool), 1_000.0).median == runs / 2
+    half = np.arange(runs) < runs // 2
+    for distinct in range(1, min(runs // 2, 7) + 1):
+        amounts = np.where(half, 10.0 + np.arange(runs) % distinct, 1_000.0)
+        assert reaching(amounts, half, 1_000.0).median == amounts[half].max()

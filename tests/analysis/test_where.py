@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,14 @@ def test_other_runs_of_its_arm_tell_the_settings_of_one_that_was_never_begun() -
     runs = [run(CURVE, gamma=0.5), unbegun(config(gamma=0.5, seed=1)), unbegun(config(gamma=0.9, seed=2))]
     assert found(runs, gamma=0.5) == [(32, 0), (32, 1), (32, 2)]
     assert found(runs, gamma=0.8) == [(32, 2)]
+
+
+def test_of_two_designs_that_asked_for_a_run_the_one_that_was_asked_for_is_left() -> None:
+    shared = run(CURVE)
+    shared = replace(shared, labels=(*shared.labels, {**shared.labels[0], "match": "samples"}))
+    (kept,) = runs_where([shared], {"match": "samples"})
+    assert [labels["match"] for labels in kept.labels] == ["samples"]
+    assert runs_where([shared], {"batch_size": 32}) == (shared,)
 
 
 def test_the_learning_rate_is_the_one_before_the_rule_or_the_effective_one() -> None:

@@ -56,9 +56,21 @@ def test_every_episode_is_a_line_of_the_csv_file(
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 6 * 5 * 2
     assert {row["batch_size"] for row in rows} == {"16", "64", "128"}
+    assert {(row["design"], row["match"], row["lr_rule"]) for row in rows} == {("", "updates", "none")}
     assert {(row["timesteps"], row["updates"]) for row in rows} == {
         *(("0", "0"), ("100", "0"), ("200", "100"), ("300", "200"), ("400", "300"))
     }
+
+
+def test_the_csv_file_tells_designs_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configs = fill(tmp_path / "x", LEVELS, seeds=2) + fill(
+        tmp_path / "x", {16: 100.0, 128: 300.0}, seeds=2, match="samples", train_freq=2
+    )
+    plan(tmp_path / "x", configs)
+    said(capsys, "compare", tmp_path / "x", "--csv", tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["design"], row["match"]) for row in rows} == {(f"match {m}", m) for m in ("updates", "samples")}
 
 
 def test_latex_is_escaped(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +176,26 @@ def test_a_filter_is_no_look_of_its_own(tmp_path: Path, capsys: pytest.CaptureFi
     plan(tmp_path, [*configs, config(batch_size=64, seed=77)])
     for batch in (16, 64, 128):
         assert "looked at once" in said(capsys, "compare", tmp_path, "--where", f"batch_size={batch}")
+
+
+def test_a_part_of_a_finished_experiment_is_no_look_and_of_an_unfinished_one_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acrobot = fill(tmp_path / "x", {16: -480.0, 64: -100.0}, seeds=3, env_id="Acrobot-v1")
+    plan(tmp_path / "x", [*fill(tmp_path / "x", LEVELS, seeds=3), *acrobot])
+    assert "looked at" not in said(capsys, "compare", tmp_path / "x" / "CartPole-v1")
+    assert "looked at" not in said(capsys, "compare", tmp_path / "x")
+    plan(tmp_path / "x", [config(batch_size=64, seed=77, env_id="Acrobot-v1")])
+    assert "looked at once" in said(capsys, "compare", tmp_path / "x" / "CartPole-v1")
+
+
+def test_a_run_that_two_experiments_share_leaves_neither_unfinished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, levels in (("a", {16: 100.0, 64: 300.0}), ("b", {64: 300.0, 128: 310.0})):
+        plan(tmp_path / name, fill(tmp_path / name, levels, seeds=3))
+    assert "looked at" not in said(capsys, "compare", tmp_path)
+    assert "looked at" not in said(capsys, "compare", tmp_path / "b")
 
 
 @pytest.mark.parametrize(
