@@ -68,9 +68,7 @@ def test_equal_scores_have_intervals_without_length() -> None:
 
 def test_where_most_scores_are_equal_ranks_bound_the_interquartile_mean() -> None:
     told = interquartile_mean([1.0] * 8 + [0.2, 0.3], 0)
-    assert told == pytest.approx(
-        (1.0, 0.2, 1.0)
-    )  # the quarter is the lowest or a higher one of ten, but for 0.75^10 = 5.6 %
+    assert told == pytest.approx((1.0, 0.2, 1.0))  # the lowest of ten lies below the quarter, but for 0.75^10 = 5.6 %
     told = interquartile_mean([0.0] * 37 + [0.5, 0.8, 0.9], 0)
     assert told == (0.0, 0.0, 0.0)  # that the upper quarter is one of the highest four of 40 has 1.6 %
 
