@@ -502,7 +502,7 @@ def test_no_verdict_on_steadiness_holds_a_batch_size_that_hardly_learned(tmp_pat
 
 
 def test_where_there_is_no_verdict_no_number_of_seeds_promises_one(tmp_path: Path) -> None:
-    configs = fill(tmp_path, {16: BAD}, learning_rate=1e-4, seeds=6) + fill(tmp_path, {64: GOOD}, seeds=6)
+    configs = fill(tmp_path, {16: BAD}, learning_rate=1e-3, seeds=6) + fill(tmp_path, {64: GOOD}, seeds=6)
     told = " ".join(recommend(answered(tmp_path, configs))[0].sentences)
     assert "no batch size can be recommended" in told
     assert "With about" not in told

@@ -181,11 +181,12 @@ def test_a_filter_is_no_look_of_its_own(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_part_of_a_finished_experiment_is_no_look_and_of_an_unfinished_one_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    acrobot = fill(tmp_path / "x", {16: -480.0, 64: -100.0}, seeds=3, env_id="Acrobot-v1")
-    plan(tmp_path / "x", [*fill(tmp_path / "x", LEVELS, seeds=3), *acrobot])
+    configs = fill(tmp_path / "x", {16: -480.0, 64: -100.0}, seeds=3, env_id="Acrobot-v1")
+    configs += fill(tmp_path / "x", LEVELS, seeds=3)
+    plan(tmp_path / "x", configs)
     assert "looked at" not in said(capsys, "compare", tmp_path / "x" / "CartPole-v1")
     assert "looked at" not in said(capsys, "compare", tmp_path / "x")
-    plan(tmp_path / "x", [config(batch_size=64, seed=77, env_id="Acrobot-v1")])
+    plan(tmp_path / "x", [*configs, config(batch_size=64, seed=77, env_id="Acrobot-v1")])
     assert "looked at once" in said(capsys, "compare", tmp_path / "x" / "CartPole-v1")
 
 
