@@ -30,7 +30,7 @@ def caveats(found: Answer) -> tuple[str, ...]:
         said.append(f"without any run that counts: {', '.join(map(_arm, never[:_NAMED]))}{more}")
     for path, plan in comparison.collected.plans.items():
         if looks := looks_at(path, len(plan.runs)):
-            times = "once" if looks == 1 else f"{looks} times"
+            times = {1: "once", 2: "twice"}.get(looks, f"{looks} times")
             said.append(f"{path.name}: looked at {times} before all runs had finished; every look can mislead")
     if comparison.collected.outside:
         said.append(f"outside the plan, not counted: {_runs(len(comparison.collected.outside))}")

@@ -34,8 +34,8 @@ def note_look(experiment: Path, runs: Iterable[Run], unread: Mapping[str, str] |
         runs: those that were read, as they stand.
         unread: path -> status of all others that it plans.
     """
-    states = sorted((run.path, run.status, len(run.returns)) for run in runs)
-    states += sorted((path, status, 0) for path, status in (unread or {}).items())
+    told = [(run.path, run.status, len(run.returns) if run.status in UNFINISHED else 0) for run in runs]
+    states = sorted([*told, *((path, status, 0) for path, status in (unread or {}).items())])
     if all(status in UNFINISHED for _, status, _ in states):
         return  # nothing was to be seen
     state = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]

@@ -187,7 +187,7 @@ def test_a_part_of_a_finished_experiment_is_no_look_and_of_an_unfinished_one_it_
     assert "looked at" not in said(capsys, "compare", tmp_path / "x" / "CartPole-v1")
     assert "looked at" not in said(capsys, "compare", tmp_path / "x")
     plan(tmp_path / "x", [*configs, config(batch_size=64, seed=77, env_id="Acrobot-v1")])
-    assert "looked at once" in said(capsys, "compare", tmp_path / "x" / "CartPole-v1")
+    assert "looked at twice" in said(capsys, "compare", tmp_path / "x" / "CartPole-v1")  # and before runs were added
 
 
 def test_a_run_that_two_experiments_share_leaves_neither_unfinished(
