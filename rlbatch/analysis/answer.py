@@ -165,17 +165,21 @@ class Answer:
         return not self.exploratory
 
 
-def answer(comparison: Comparison, *, metric: str | None = None, delta: float | None = None) -> Answer:
+def answer(
+    comparison: Comparison, *, metric: str | None = None, delta: float | None = None, reference: int | None = None
+) -> Answer:
     """Returns what the runs say about the batch size.
 
     Args:
         comparison: the runs.
         metric: of a run; the declared one by default, else the area.
         delta: the largest difference that does not matter, as a part of the reference range; likewise, else 0.1.
+        reference: the batch size that others are compared with; likewise, else the preset's.
 
     Raises:
-        InputError: there is no such metric, or it is not a score. What learns nothing is steady, so stability is
-            compared only between batch sizes that score alike (see `steadiness.py`); and not every run reaches a mark.
+        InputError: no run has the reference's batch size; there is no such metric, or it is not a score. What learns
+            nothing is steady, so stability is compared only between batch sizes that score alike (see `steadiness.py`);
+            and not every run reaches a mark.
     """
     collected = comparison.collected
     analysis = collected.analysis
@@ -188,16 +192,21 @@ def answer(comparison: Comparison, *, metric: str | None = None, delta: float | 
     parts, notes = [], [*collected.notes]
     if not metric and chosen != told:
         notes.append(f"{told} was declared, which is no score of a run: this is {chosen}")
+    asked = [*comparison.asked, *(() if collected.whole else ("a part of the runs",))]
     for scored in comparison.tasks:
-        reference, note = reference_of(collected.plans, scored.experiments)
+        arm, note = reference_of(collected.plans, scored.experiments)
+        if reference not in (None, arm.get("batch_size")):
+            arm, note, asked = {**arm, "batch_size": reference}, "", [*asked, "--reference"]
         notes += [f"{scored.task.name}: {note}"] if note else []
-        parts += [_part(scored, one, chosen, within, reference) for one in scored.task.slices]
+        parts += [_part(scored, one, chosen, within, arm) for one in scored.task.slices]
+    sizes = sorted({batch for part in parts for batch in part.slice.batch_sizes})
+    if reference is not None and reference not in sizes:
+        raise InputError("--reference", f"no run has batch {reference}", f"they have {', '.join(map(str, sizes))}")
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     parts = [part for part in parts if part.ways]
-    asked = [*comparison.asked, *(() if collected.whole else ("a part of the runs",))]
     if any(len(scored.experiments) > 1 for scored in comparison.tasks):
         asked.append("several experiments in one environment")
-    why = exploratory(collected.plans, chosen, within, asked)
+    why = exploratory(collected.plans, chosen, within, dict.fromkeys(asked))
     together, apart = _together(parts, within)
     return Answer(comparison, chosen, within, why, tuple(parts), tuple(together), (*notes, *apart))
 
@@ -207,7 +216,7 @@ def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: 
     scaled = scored.scale.range is not None
     part = Part(scored, one, metric, ways, {}, scaled, None, reference, notes)
     compared, margin = _reference(reference, one), delta if scaled else None
-    if ways and compared is not None and compared not in ways[0].samples:
+    if ways and compared is not None and compared not in ways[0].samples and len(ways[0].samples) > 1:
         whose = "the declared reference" if "batch_size" in reference else "the preset's, which would be the reference"
         part = replace(part, notes=(*notes, f"batch {compared}, {whose}, has no runs to compare with"))
     verdicts = {way.kind: verdicts_of(way, margin, compared, failures_of(way, part.cells)) for way in ways}

@@ -108,7 +108,10 @@ def _part(part: Part, delta: float) -> dict[str, Any]:
             "power_laws": [{"fixed": fixed, "law": law} for fixed, law in scored.power_laws(part.metric)],
             "seed_correlation": part.seed_correlation,
             "good_rates": good_rates(part.cells, part.metric, delta) if part.scaled else {},
-            "steadiness": {one.metric: one.standings for one in steadiness_of(part, delta)},
+            "steadiness": {
+                one.metric: {"higher_is_steadier": True, "standings": one.standings}
+                for one in steadiness_of(part, delta)
+            },
             "arms": [_arm(part, cell, arm) for cell, arm in part.cells.items()],
         }
     )

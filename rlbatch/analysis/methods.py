@@ -11,6 +11,7 @@ from rlbatch.analysis.arms import Arm, Slice
 from rlbatch.analysis.collect import Run
 from rlbatch.analysis.intervals import CONFIDENCE
 from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.words import percent
 
 _PACKAGES = ("rlbatch", "torch", "stable_baselines3", "gymnasium", "numpy")
 """Whose versions a reader has to know."""
@@ -29,8 +30,8 @@ def methods(found: Answer) -> str:
         "Intervals of means are Student's and those of differences Welch's; comparisons with the reference are "
         f"corrected by Holm's method (1979). Verdicts on the best arms use bounds of {CONFIDENCE:.0%} each that hold "
         "for all arms, the lower ones after Hsu (1984) and the upper ones after Tukey, both with Welch's errors, and "
-        f"an equivalence margin of {found.delta:.0%} of the range. Intervals of interquartile means are bootstrap-t "
-        f"({across.RESAMPLES:,} resamples).",
+        f"an equivalence margin of {percent(found.delta)} of the range. Intervals of interquartile means are "
+        f"bootstrap-t ({across.RESAMPLES:,} resamples).",
         *_chosen(found),
     ]
     if found.together:

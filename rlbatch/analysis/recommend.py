@@ -21,7 +21,7 @@ from rlbatch.analysis.seeds import seeds_to_decide
 from rlbatch.analysis.table import shown
 from rlbatch.analysis.verdicts import Verdicts
 from rlbatch.analysis.ways import Way, by_rate
-from rlbatch.analysis.words import batches, design_words
+from rlbatch.analysis.words import batches, design_words, percent
 from rlbatch.power import POWER
 
 
@@ -70,7 +70,7 @@ def _together(both: Together, parts: Sequence[Part], delta: float) -> list[str]:
     where = f"Over {len(both.names)} environments together{design_words(both.fixed)}, {both.words}"
     counts = [len(scores) for these in both.samples.values() for scores in these]
     whether = f"{batches(alike)} {_are(alike)}" if alike else "no batch size is shown to be"
-    said = [f"{where}: {whether} as good as the best, within {delta:.0%} of the range."]
+    said = [f"{where}: {whether} as good as the best, within {percent(delta)} of the range."]
     members = [part for part in parts if part.scored.task.name in both.names]
     learned = not all(part.hardly_learned for part in members)
     if learned and len(alike) > 1 and all(part.ways[0].kind == both.kind for part in members):
@@ -131,10 +131,12 @@ def _verdict(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], fou
     if standings["equivalent"]:
         these = standings["equivalent"]
         said.append(
-            f"{where}{batches(these)} {_are(these)} as good as the best, within {found.delta:.0%} of the range."
+            f"{where}{batches(these)} {_are(these)} as good as the best, within {percent(found.delta)} of the range."
         )
     else:
-        said.append(f"{where}no batch size is shown to be as good as the best, within {found.delta:.0%} of the range.")
+        said.append(
+            f"{where}no batch size is shown to be as good as the best, within {percent(found.delta)} of the range."
+        )
     for verdict in ("worse", "undecided"):
         if these := standings[verdict]:
             said.append(f"{batches(these).capitalize()} {_are(these)} {verdict}.")
@@ -219,7 +221,8 @@ def _against(verdicts: Verdicts, advantage: Interval | None, scaled: bool) -> li
 def _sure(part: Part, way: Way, standings: Mapping[str, tuple[int, ...]], found: Answer) -> list[str]:
     counts = sorted({len(scores) for scores in way.samples.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    said = [f"{seeds} seeds per batch size; simultaneous 95 % bounds (below after Hsu, above after Tukey)."]
+    many = f"{seeds} seed{'' if seeds == '1' else 's'} per batch size"
+    said = [f"{many}; simultaneous 95 % bounds (below after Hsu, above after Tukey)."]
     if counts[0] < MIN_SEEDS:
         said.append(f"Under {MIN_SEEDS} seeds nothing is called better: a variance of so few numbers is hardly known.")
     if part.scaled and len(way.samples) > 1 and counts[0] > 1 and not way.withheld:
@@ -243,7 +246,7 @@ def _surer(verdicts: Verdicts, way: Way, standings: Mapping[str, tuple[int, ...]
         )
     if verdicts.needed:
         told = ", ".join(f"{count} for batch {batch}" for batch, count in sorted(verdicts.needed.items()))
-        where = f"of {delta:.0%} of the range from batch {verdicts.reference}"
+        where = f"of {percent(delta)} of the range from batch {verdicts.reference}"
         said.append(f"To find a difference {where} with a probability of {POWER:.0%} takes as many seeds: {told}.")
     return said
 

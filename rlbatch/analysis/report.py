@@ -27,6 +27,7 @@ from rlbatch.analysis.plots import colours_of, ordered_colour
 from rlbatch.analysis.recommend import overall, recommend
 from rlbatch.analysis.table import Table, columns, confidence_line, shown
 from rlbatch.analysis.tables import tables_of
+from rlbatch.analysis.words import percent
 from rlbatch.errors import InputError
 from rlbatch.experiment import Experiment
 from rlbatch.results import write_bytes
@@ -140,7 +141,7 @@ def _declared(found: Answer) -> list[str]:
     return [
         f"metric: {found.metric}, {METRICS[found.metric].about}",
         f"reference: {'; '.join(filter(None, arms)) or 'the batch size of the preset, as none was declared'}",
-        f"margin: {found.delta:.0%} of the reference range",
+        f"margin: {percent(found.delta)} of the reference range",
     ]
 
 

@@ -102,7 +102,10 @@ def scale_of(
         return Scale(None, None, False, "not listed, and no references.json tells what random play brings: no scale")
     if experiments > 1:
         return Scale(
-            low, None, False, "not listed, and held by several experiments, which have no scale in common: no scale"
+            low,
+            None,
+            False,
+            f"not listed, and in {experiments} experiments, each with a scale of its own: no scale in common; name one folder",
         )
     if best is None or best.mean <= low + _CLEAR * _noise(env_id, env_kwargs, measured, best.episodes):
         return Scale(low, None, False, "not listed, and no run is clearly better than random play: no scale")

@@ -15,7 +15,7 @@ from rlbatch.analysis.steadiness import steadiness_of
 from rlbatch.analysis.table import Cell, Table, mean_cell, number_cell, shown
 from rlbatch.analysis.verdicts import Verdicts
 from rlbatch.analysis.ways import Way, good_rates
-from rlbatch.analysis.words import design_words
+from rlbatch.analysis.words import design_words, percent
 from rlbatch.power import POWER
 
 
@@ -68,7 +68,9 @@ def _verdict_table(part: Part, way: Way, found: Answer) -> Table:
     scope = holds_for(part)
     notes.append(scope[0].lower() + scope[1:].removesuffix("."))
     if bands:
-        notes.append(f"good rates: those around the best whose mean is at most {found.delta:.0%} of the range below it")
+        notes.append(
+            f"good rates: those around the best whose mean is at most {percent(found.delta)} of the range below it"
+        )
     planned = found.declared and way is part.ways[0]
     return Table(title, headings, tuple(rows), tuple(notes), planned, lead=_trend_lines(verdicts))
 
@@ -136,8 +138,8 @@ def _seed_lines(part: Part, verdicts: Verdicts, delta: float) -> list[str]:
     if verdicts.needed:
         told = ", ".join(f"batch {batch}: {count}" for batch, count in sorted(verdicts.needed.items()))
         lines.append(
-            f"seeds with which a difference of {delta:.0%} of the range from batch {verdicts.reference} would be found "
-            f"with a probability of {POWER:.0%}: {told}"
+            f"seeds with which a difference of {percent(delta)} of the range from batch {verdicts.reference} would be "
+            f"found with a probability of {POWER:.0%}: {told}"
         )
     if verdicts.frequency:
         told = ", ".join(f"batch {batch} {share:.0%}" for batch, share in sorted(verdicts.frequency.items()))
@@ -205,12 +207,13 @@ def _steadiness_tables(part: Part, delta: float) -> list[Table]:
     ]
     headings = (
         "batch",
-        *(heading for one in found for heading in (f"{one.metric}: minus the steadiest other", "verdict")),
+        *(heading for one in found for heading in (f"{one.metric}: steadier than the steadiest other by", "verdict")),
     )
     which = "each at its own best rate" if part.ways[0].tuned else "of those that score alike"
     title = f"{part.name}: which batch size is the steadiest, {which}"
     notes = (
-        f"parts of the range, or of the evaluations; equivalent: at most {delta:.0%} less steady than the steadiest",
+        "parts of the range, or of the evaluations, above zero where falls are smaller or more is kept; "
+        f"equivalent: at most {percent(delta)} less steady than the steadiest",
         "the runs are those that the score is taken from; the bounds hold for all batch sizes, not for all metrics",
     )
     return [Table(title, headings, tuple(rows), notes)]

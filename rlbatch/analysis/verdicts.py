@@ -75,7 +75,8 @@ def verdicts_of(way: Way, delta: float | None, reference: int | None, failures: 
     found = concluded(way.means, delta, compared, failures)
     if len(way.means) < 2:
         return found
-    frequency = best.selection_frequency(way.samples, SEED, resampled=way.resampled)
+    enough = min(map(len, way.samples.values())) >= MIN_SEEDS  # the few there are would come out over and over
+    frequency = best.selection_frequency(way.samples, SEED, resampled=way.resampled) if enough else {}
     return replace(found, frequency=frequency, needed=_needed(way.means, delta, compared))
 
 

@@ -12,6 +12,11 @@ def batches(sizes: Iterable[int]) -> str:
     return "batch " + (named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}")
 
 
+def percent(share: float) -> str:
+    """Returns a share in per cent with as many digits as it has: `12.5%`."""
+    return f"{100 * share:g}%"
+
+
 def design_words(fixed: Mapping[str, Any]) -> str:
     """Returns what tells a slice from others, to be put after the environment: `, match samples`."""
     return "".join(f", {axis} {value}" for axis, value in fixed.items())

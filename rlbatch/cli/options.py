@@ -238,6 +238,13 @@ analysis_options = together(
         help="Largest difference that does not matter, as a part of the range.  [default: as declared, else 0.1]",
     ),
     option(
+        "--reference",
+        type=integer(Integer(1)),
+        metavar="BATCH",
+        group="Comparison",
+        help="Batch size that others are compared with.  [default: as declared, else the preset's]",
+    ),
+    option(
         "--threshold",
         type=Parsed("return", read_number),
         group="Comparison",

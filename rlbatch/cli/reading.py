@@ -33,6 +33,7 @@ def answer_to(
     *,
     metric: str | None,
     delta: float | None,
+    reference: int | None,
     threshold: float | None,
     where: tuple[tuple[str, Any], ...],
     group: str | None,
@@ -44,7 +45,7 @@ def answer_to(
 
     collected = collect([options.checked_path(folder) for folder in folders])
     comparison = compare(collected, threshold=threshold, where=dict(where), group=group)
-    return answer(comparison, metric=metric, delta=delta)
+    return answer(comparison, metric=metric, delta=delta, reference=reference)
 
 
 def note_looks(found: Answer) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rlbatch.config import RunConfig
     from rlbatch.launch.task import Task
 
-_ASKED = ("metric", "delta", "threshold", "where", "group")
+_ASKED = ("metric", "delta", "reference", "threshold", "where", "group")
 
 
 @click.command(cls=options.GroupedCommand)
@@ -84,7 +84,11 @@ def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
         raise InputError("--confirm", f"{experiment.name} itself confirms {confirms}", f"name {confirms}")
     claims = claims_of(found)
     if not claims:
-        raise InputError("--confirm", "the reference has the highest mean, or is not there: nothing to confirm")
+        if all(part.verdicts[part.ways[0].kind].reference is None for part in found.parts):
+            raise InputError(
+                "--confirm", "the reference has no runs to compare with", "--reference BATCH names another"
+            )
+        raise InputError("--confirm", "the reference has the highest mean: nothing to confirm")
     folder = experiment.with_name(experiment.name + SUFFIX)
     first = first_fresh(experiment)
     configs = fresh_configs(claims, first, count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from analysis.folders import config, plan, write
@@ -289,3 +290,33 @@ def test_a_dry_run_of_a_confirmation_says_what_it_would_train_and_writes_nothing
     told = json.loads(said(capsys, *words, "--json"))
     assert (told["schema"], told["dry_run"]) == ("rlbatch.recommend/1", True)
     assert {*tmp_path.rglob("*")} == before
+
+
+def test_another_reference_is_compared_with_and_makes_it_exploratory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan(tmp_path / "x", fill(tmp_path / "x", {16: 120.0, 128: 400.0}, seeds=6), metric="auc", equivalence=0.125)
+    assert "minus batch" not in said(capsys, "compare", tmp_path / "x")
+    assert main.run(["recommend", str(tmp_path / "x"), "--confirm", "5"]) == 2
+    assert "the reference has no runs to compare with; --reference BATCH names another" in capsys.readouterr().err
+    out = said(capsys, "compare", tmp_path / "x", "--reference", 16)
+    assert "minus batch 16" in out
+    assert "exploratory, not as declared before training: asked for was --reference" in out
+    assert "within 12.5% of the range" in said(capsys, "recommend", tmp_path / "x", "--reference", 16)
+    assert main.run(["compare", str(tmp_path / "x"), "--reference", "64"]) == 2
+    assert "--reference: no run has batch 64; they have 16, 128" in capsys.readouterr().err
+
+
+def test_what_is_called_steadier_has_the_higher_number(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (part,) = json.loads(said(capsys, "compare", experiment, "--json"))["parts"]
+    told = part["steadiness"]["drawdown_max"]
+    assert told["higher_is_steadier"] is True
+    falls = {arm["batch_size"]: fmean(arm["normalised"]["drawdown_max"]) for arm in part["arms"]}
+    assert {int(size): one["mean"] for size, one in told["standings"].items()} == {
+        size: pytest.approx(-falls[size]) for size in (64, 128)
+    }
+
+
+def test_chance_is_not_told_of_few_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan(tmp_path / "x", fill(tmp_path / "x", LEVELS, seeds=4))
+    assert "when the seeds are drawn anew" not in said(capsys, "compare", tmp_path / "x")
