@@ -47,10 +47,10 @@ class Board:
         self._written: dict[Path, list[tuple[int, bytes]]] = {}
 
     @property
-    def shows_means(self) -> bool:
-        """Whether there are charts of means for TensorBoard to show."""
+    def means(self) -> Counter[str]:
+        """Environment, as its folder is called -> how many mean curves there are for TensorBoard to show."""
         beside = (AGGREGATE, _COMPARED)
-        return any(not place.name.startswith(beside) for place in self._written)
+        return Counter(place.parts[-3] for place in self._written if not place.name.startswith(beside))
 
     def refresh(self) -> list[str]:
         """Writes what has changed since the last time; returns what is not in it and why, a line each."""

@@ -62,11 +62,15 @@ def contents(name: str, curves: Sequence[Curve], measured: Sequence[Entry]) -> d
     return tree | {Path(): [(0, _layout(layout))]}
 
 
+_DESIGN = ("match", "lr_rule")
+"""What tells arms of one batch size and learning rate apart in a name."""
+
+
 def arms_of(curves: Iterable[Curve]) -> dict[Path, list[Curve]]:
     """Returns the runs of each arm by its TensorBoard run, in the order of these folders.
 
-    An arm is called by its batch size, with the learning rate where several are compared in its environment, and with
-    the beginning of its id where that does not tell it from another one.
+    An arm is called by its batch size, with the learning rate where several are compared in its environment, with its
+    design where that is what differs, and with the beginning of its id where that does not tell it from another one.
 
     Raises:
         RefusedError: an environment has no name that a folder can have.
@@ -77,6 +81,11 @@ def arms_of(curves: Iterable[Curve]) -> dict[Path, list[Curve]]:
     configs = [found[0].config for found in by_id.values()]
     rates = Counter(home for home, _ in {(_home(config), config.learning_rate) for config in configs})
     names = {config.arm_id: _name(config, with_rate=rates[_home(config)] > 1) for config in configs}
+    for axis in _DESIGN:
+        alike = Counter(names.values())
+        told = {config.arm_id: str(getattr(config, axis)) for config in configs}
+        apart = {name for name in alike if len({told[i] for i, own in names.items() if own == name}) > 1}
+        names = {i: name.with_name(f"{name.name}-{told[i]}") if name in apart else name for i, name in names.items()}
     taken = Counter(names.values())
     places = {i: name if taken[name] == 1 else name.with_name(f"{name.name}-{i[:8]}") for i, name in names.items()}
     return {place: by_id[arm_id] for arm_id, place in sorted(places.items(), key=lambda item: item[1])}

@@ -101,12 +101,8 @@ def scale_of(
     if low is None:
         return Scale(None, None, False, "not listed, and no references.json tells what random play brings: no scale")
     if experiments > 1:
-        return Scale(
-            low,
-            None,
-            False,
-            f"not listed, and in {experiments} experiments, each with a scale of its own: no scale in common; name one folder",
-        )
+        why = f"not listed, and in {experiments} experiments, each with a scale of its own"
+        return Scale(low, None, False, f"{why}: no scale in common; name one folder")
     if best is None or best.mean <= low + _CLEAR * _noise(env_id, env_kwargs, measured, best.episodes):
         return Scale(low, None, False, "not listed, and no run is clearly better than random play: no scale")
     return Scale(

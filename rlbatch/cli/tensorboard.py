@@ -7,7 +7,9 @@ import io
 import ipaddress
 import json
 import os
+import re
 import threading
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +17,7 @@ from urllib.parse import quote
 import click
 
 from rlbatch.cli import options, types
-from rlbatch.errors import InputError, RefusedError, printable
+from rlbatch.errors import InputError, RefusedError, RlbatchError, printable
 from rlbatch.values import Integer
 
 PINNED = ("eval/return_mean", "efficiency/auc", "stability/drawdown", "update/td_error")
@@ -25,6 +27,8 @@ LINK = f"?runColorGroup=regex:{_BATCH}&smoothing=0&pinnedCards={_CARDS}#timeseri
 """Opens the time series with one colour per batch size and the cards that a first look wants on top."""
 MEANS = "#custom_scalars&_smoothingWeight=0&regexInput=_aggregate%2F"
 """Opens the charts of means over seeds, unsmoothed and without the runs that are behind them."""
+MOST = 40
+"""Runs that TensorBoard shows at once: of more that match a filter it shows none."""
 REFRESH_S = 30.0
 """Seconds after which means are made anew, for runs that train meanwhile."""
 
@@ -58,13 +62,36 @@ def command(folder: str | None, port: int, host: str) -> None:
     board = Board(path)
     told = _tell(board.refresh())
     url = start(path, host, port)
+    _note_looks(path)
     click.echo(f"{path} in TensorBoard, one colour per batch size: {url}{LINK}")
-    if board.shows_means:
-        click.echo(f"means over seeds, with intervals: {url}{MEANS}")
+    for of, link in _means(board.means):
+        click.echo(f"means over seeds{of}, with intervals: {url}{link}")
     click.echo("Ctrl-C ends it")
     with contextlib.suppress(KeyboardInterrupt):
         while not threading.Event().wait(REFRESH_S):
             told = _tell(board.refresh(), told)
+
+
+def _means(curves: Counter[str]) -> list[tuple[str, str]]:
+    """Returns for each link to charts of means what it shows, and the link: one, or where those are too many several.
+
+    Args:
+        curves: environment -> its mean curves.
+    """
+    if curves.total() <= MOST:
+        return [("", MEANS)] if curves else []
+    return [(f" in {name}", f"{MEANS}{quote(re.escape(name), safe='')}%2F") for name in sorted(curves)]
+
+
+def _note_looks(folder: Path) -> None:
+    """Keeps that somebody looks at the experiments at or below a folder."""
+    from rlbatch.analysis.board import experiments_in
+    from rlbatch.analysis.looks import note_look
+
+    for experiment in experiments_in(folder):
+        with contextlib.suppress(RlbatchError):  # what cannot be read is not shown
+            planned = experiment.planned()
+            note_look(experiment.path, (), {p: s for p, s in experiment.statuses().items() if p in planned})
 
 
 def _tell(notes: list[str], told: Collection[str] = ()) -> list[str]:

@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(
     assert (
         note == f"no means over seeds of {experiment} and 1 more: _aggregate cannot be written: Read-only file system"
     )
-    assert not shown.shows_means
+    assert not shown.means
     assert not (experiment / "_aggregate").exists()
 
 
@@ -260,7 +260,7 @@ def test_below_an_experiment_and_without_runs_there_is_nothing_to_show(experimen
     for folder in (experiment / "CartPole-v1", experiment.parent / "empty"):
         shown = Board(folder)
         assert shown.refresh() == []
-        assert not shown.shows_means
+        assert not shown.means
     assert not list(experiment.parent.rglob("_aggregate"))
 
 
@@ -268,10 +268,10 @@ def test_before_the_first_evaluation_there_are_no_charts(tmp_path: Path) -> None
     record(tmp_path / "x", [], None, batch_size=32)
     shown = Board(tmp_path / "x")
     assert shown.refresh() == []
-    assert not shown.shows_means
+    assert not shown.means
     record(tmp_path / "x", [1.0], None, batch_size=32, seed=1)
     shown.refresh()
-    assert shown.shows_means
+    assert shown.means == {"CartPole-v1": 1}
 
 
 def test_one_run_is_shown_without_an_interval(tmp_path: Path) -> None:

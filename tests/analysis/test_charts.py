@@ -51,6 +51,12 @@ def test_the_id_is_in_the_name_where_nothing_else_tells_two_arms_apart() -> None
     assert names(*two, curve(batch_size=64)) == [*expected, "CartPole-v1/dqn/b00064"]
 
 
+def test_the_design_is_in_the_name_where_that_differs() -> None:
+    slower = {"match": "samples", "train_freq": 2}
+    found = names(curve(batch_size=32), curve(batch_size=32, **slower), curve(batch_size=64))
+    assert found == [f"CartPole-v1/dqn/b00032-{match}" for match in ("samples", "updates")] + ["CartPole-v1/dqn/b00064"]
+
+
 def test_each_axis_has_its_own_steps_and_the_same_returns() -> None:
     tree = contents("x", [curve([1.0, 2.0, 3.0, 4.0, 5.0], batch_size=32)], [])
     steps, samples = (values(tree, "CartPole-v1/dqn/b00032", axis) for axis in ("env_steps", "samples"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from boards import go_on
 from browser.conftest import PATIENCE_MS, Links
 
+from rlbatch.cli import tensorboard
 from rlbatch.results import find_runs
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
@@ -80,6 +82,11 @@ def test_the_second_link_opens_the_means_with_intervals_which_can_be_filtered(pa
     by_steps.locator("svg text", has_text="1k").first.wait_for()
     page.locator("tf-custom-scalar-dashboard #names-regex input").fill("_aggregate/.*b00064")
     until(page, by_steps.get_by_text("Matches (1)"), 1)
+
+    ((_, link), _) = tensorboard._means(Counter({"CartPole-v1": tensorboard.MOST, "my_env": 1}))
+    page.goto(links.means.removesuffix(tensorboard.MEANS) + "?" + link)  # another address, so that it is loaded anew
+    until(page, by_steps.get_by_text("Matches (2)"), 1)
+    assert own.get_by_text("Matches (0)").count() == 1
 
 
 def test_the_hparams_table_has_one_row_per_arm_with_the_mean_over_seeds(page: Any, links: Links) -> None:

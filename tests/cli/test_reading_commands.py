@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import safetensors.numpy
 
 from rlbatch import __version__, presets
 from rlbatch.analysis.board import Board
+from rlbatch.analysis.looks import looks_at
 from rlbatch.cli import tensorboard
 from rlbatch.config import RunConfig
 from rlbatch.environments import listed
@@ -471,6 +473,30 @@ def test_tensorboard_prints_a_link_coloured_by_batch_size(
     for host in ("localhost", "::1", "127.0.0.2"):
         assert rlbatch("tensorboard", "--host", host, "--port", "0").code == 0
         assert asked[-1] == (Path("results"), host, 0)
+
+
+def test_of_more_means_than_tensorboard_shows_each_environment_has_a_link() -> None:
+    few, many = Counter({"a": 30, "b": 10}), Counter({"b(1)": 11, "a": 30})
+    assert tensorboard._means(Counter()) == []
+    assert tensorboard._means(few) == [("", tensorboard.MEANS)]
+    links = [f"{tensorboard.MEANS}{name}%2F" for name in ("a", "b%5C%281%5C%29")]
+    assert tensorboard._means(many) == [(" in a", links[0]), (" in b(1)", links[1])]
+
+
+def test_who_starts_tensorboard_while_runs_are_missing_has_looked(
+    finished: Path, rlbatch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tensorboard, "start", lambda *_: "http://localhost:6006/")
+    monkeypatch.setattr(threading.Event, "wait", interrupt)
+    assert rlbatch("tensorboard", str(FOLDER)).code == 0
+    assert looks_at(FOLDER, 2) == 0
+    (finished / "result.json").unlink()
+    for _ in range(2):
+        assert rlbatch("tensorboard", str(FOLDER)).code == 0
+    assert looks_at(FOLDER, 2) == 1
 
 
 @pytest.mark.parametrize(
