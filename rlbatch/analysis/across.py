@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from rlbatch.analysis.intervals import CONFIDENCE, Estimate, Floats, Interval, combine, samples_of
 from rlbatch.analysis.redraws import FEWEST
@@ -224,7 +224,7 @@ def _quarters(scores: Floats) -> tuple[float, float]:
     Where most scores are equal, as at the end of a scale, this is all that is known of their interquartile mean.
     """
     ordered, N = np.sort(scores), len(scores)
-    rank = int(stats.binom.ppf((1 - CONFIDENCE) / 2, N, 0.25))
+    rank = int((special.bdtr(np.arange(N), N, 0.25) < (1 - CONFIDENCE) / 2).sum())
     return float(ordered[max(rank - 1, 0)]), float(ordered[min(N - rank, N - 1)])
 
 
