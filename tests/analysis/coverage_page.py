@@ -75,7 +75,8 @@ share of failing seeds, with its own interval, stands beside a mean. Two arms th
 without this error.
 
 A quarter of n seeds is seldom a whole number: ⌊n/4⌋ are left out at each end of the interquartile mean (IQM), as in
-rliable. With five seeds that leaves three.
+rliable. With five seeds that leaves three. Where many scores are equal, as at the end of a scale, ranks bound it; with
+five seeds its interval is too short there.
 
 ## Five environments
 
