@@ -187,8 +187,12 @@ def test_the_second_axis_of_a_heat_map_and_the_tag_of_diagnostics_are_chosen(ope
     assert "learning_rate 0.0001" in heat.locator("p[data-picture]:visible").text_content()
     diagnostics = opened.locator("#cartpole-v1-n-steps-1-diagnostics")
     assert lines(diagnostics) == 3
-    diagnostics.locator("select").select_option("batch/age_mean")
+    tag, rates = diagnostics.locator("select").all()
+    tag.select_option("batch/age_mean")
     assert diagnostics.locator(".ytitle").text_content() == "batch/age_mean"
+    assert "learning rate 0.001" in title(diagnostics)  # one for all of them
+    rates.select_option("each at its own best")
+    assert "learning rate each at its own best" in title(diagnostics)
     assert opened.locator("#cartpole-v1-n-steps-3-diagnostics").count() == 0
 
 
