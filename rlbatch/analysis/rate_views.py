@@ -54,7 +54,7 @@ def rates_said(part: Part, arms: Arms) -> str:
     if len(at) == 1:
         return f"Learning rate{rule}: {next(iter(at)):g}."
     told = "; ".join(f"{rate:g} at {batches(sizes)}" for rate, sizes in sorted(at.items()))
-    return f"Learning rates{rule}: {told}. Where they differ, so may what is seen, whatever the batch size."
+    return f"Learning rates{rule}: {told}. Where these differ, the rate may be why lines do, and not the batch size."
 
 
 def compared_rates_said(part: Part, way: Way) -> str:
