@@ -9,7 +9,7 @@ from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import AXES
-from rlbatch.analysis.figures import Figure, Picture, Series, curve, means_of, slug
+from rlbatch.analysis.figures import Figure, Kind, Picture, Series, curve, means_of, slug
 from rlbatch.analysis.intervals import Floats
 from rlbatch.analysis.rate_views import Arms, arms_by_rates, rates_said
 
@@ -21,6 +21,7 @@ class _Subject(NamedTuple):
         name: of the figure, in small letters.
         title: begins the pictures' titles, after the environment.
         y_title: of the vertical axis.
+        kind: of the pictures.
         about: what a reader has to know.
         series: batch size, its arm and (T,) the amount spent at each evaluation -> the line of the batch size.
     """
@@ -28,6 +29,7 @@ class _Subject(NamedTuple):
     name: str
     title: str
     y_title: str
+    kind: Kind
     about: str
     series: Callable[[int, ScoredArm, Floats], Series]
 
@@ -35,7 +37,7 @@ class _Subject(NamedTuple):
 def learning_curves(part: Part) -> Figure:
     """Returns the curves of an environment: the reader chooses the axis, and at which learning rates."""
     about = "The band is the 95 % interval of the mean over seeds at each evaluation."
-    return _over_amounts(part, _Subject("curves", "learning curves", "return", about, _returns))
+    return _over_amounts(part, _Subject("curves", "learning curves", "return", "lines", about, _returns))
 
 
 def reaching_curves(part: Part) -> list[Figure]:
@@ -54,7 +56,7 @@ def reaching_curves(part: Part) -> list[Figure]:
     )
     height = f"{part.scored.marks[mark]:g}"
     words = f"share of the runs that has reached {height}"
-    return [_over_amounts(part, _Subject("reaching", words, words, about, shares))]
+    return [_over_amounts(part, _Subject("reaching", words, words, "steps", about, shares))]
 
 
 def _returns(batch: int, arm: ScoredArm, spent: Floats) -> Series:
@@ -85,14 +87,12 @@ def _picture(part: Part, subject: _Subject, axis: str, rates: str, arms: Arms, i
     about += f" {rates_said(part, arms)}"
     own = arms is part.ways[0].arms
     if part.ways[0].tuned and own:
-        about += (
-            " Each is the best on all seeds, so the curves have the luck of that choice, which the verdicts have not."
-        )
+        about += " Each rate is the best on all seeds: curves have the luck of that choice, which verdicts have not."
     at = f", learning rate {rates}" if rates else ""
     return Picture(
         slug(part.name, subject.name, axis, *([] if own else ["rate", rates])),
         f"{part.name}: {subject.title} on {AXES[axis]}{at}",
-        kind="lines",
+        kind=subject.kind,
         x_title=AXES[axis],
         y_title=subject.y_title,
         log_x=is_log,
