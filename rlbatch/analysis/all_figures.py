@@ -16,7 +16,7 @@ from rlbatch.analysis.words import design_words
 
 
 def figures_of(found: Answer) -> tuple[Figure, ...]:
-    """Returns all figures; reads the train rows of the arms that stand for a batch size."""
+    """Returns all figures; reads the train rows of all arms."""
     figures: list[Figure] = []
     for part in found.parts:
         figures += _of_part(part, found)

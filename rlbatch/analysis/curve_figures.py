@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rlbatch.analysis import efficiency
 from rlbatch.analysis.answer import Part
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import AXES
-from rlbatch.analysis.figures import Figure, Picture, Series, curve, means_of, slug
+from rlbatch.analysis.figures import Figure, Kind, Picture, Series, curve, means_of, slug
 from rlbatch.analysis.intervals import Floats
-
-Arms = Mapping[int, ScoredArm]
-"""Batch size -> the arm that stands for it."""
+from rlbatch.analysis.rate_views import Arms, arms_by_rates, rates_said
 
 
 class _Subject(NamedTuple):
@@ -23,6 +21,7 @@ class _Subject(NamedTuple):
         name: of the figure, in small letters.
         title: begins the pictures' titles, after the environment.
         y_title: of the vertical axis.
+        kind: of the pictures.
         about: what a reader has to know.
         series: batch size, its arm and (T,) the amount spent at each evaluation -> the line of the batch size.
     """
@@ -30,6 +29,7 @@ class _Subject(NamedTuple):
     name: str
     title: str
     y_title: str
+    kind: Kind
     about: str
     series: Callable[[int, ScoredArm, Floats], Series]
 
@@ -37,7 +37,7 @@ class _Subject(NamedTuple):
 def learning_curves(part: Part) -> Figure:
     """Returns the curves of an environment: the reader chooses the axis, and at which learning rates."""
     about = "The band is the 95 % interval of the mean over seeds at each evaluation."
-    return _over_amounts(part, _Subject("curves", "learning curves", "return", about, _returns))
+    return _over_amounts(part, _Subject("curves", "learning curves", "return", "lines", about, _returns))
 
 
 def reaching_curves(part: Part) -> list[Figure]:
@@ -56,7 +56,7 @@ def reaching_curves(part: Part) -> list[Figure]:
     )
     height = f"{part.scored.marks[mark]:g}"
     words = f"share of the runs that has reached {height}"
-    return [_over_amounts(part, _Subject("reaching", words, words, about, shares))]
+    return [_over_amounts(part, _Subject("reaching", words, words, "steps", about, shares))]
 
 
 def _returns(batch: int, arm: ScoredArm, spent: Floats) -> Series:
@@ -64,7 +64,7 @@ def _returns(batch: int, arm: ScoredArm, spent: Floats) -> Series:
 
 
 def _over_amounts(part: Part, subject: _Subject) -> Figure:
-    groups = _groups(part)
+    groups = arms_by_rates(part)
     pictures = [
         _picture(part, subject, axis, rates, arms, budget.differs)
         for rates, arms in groups.items()
@@ -72,20 +72,6 @@ def _over_amounts(part: Part, subject: _Subject) -> Figure:
     ]
     controls = ("axis",) if "" in groups else ("axis", "learning rate")
     return Figure(slug(part.name, subject.name), tuple(pictures), controls)
-
-
-def _groups(part: Part) -> dict[str, Arms]:
-    """Returns which arms can stand for the batch sizes, by the learning rates they have; the first as in the answer."""
-    first = part.ways[0]
-    if first.kind == "at its rate":
-        return {"": first.arms}
-    groups: dict[str, Arms] = {"each at its own best": first.arms} if first.tuned else {}
-    answers = {rate for (_, rate), arm in part.cells.items() if any(arm is own for own in first.arms.values())}
-    for rate in sorted(part.slice.learning_rates, key=lambda rate: not first.tuned and rate not in answers):
-        arms = {batch: arm for (batch, at), arm in part.cells.items() if at == rate}
-        if arms:
-            groups[f"{rate:g}"] = arms
-    return groups
 
 
 def _picture(part: Part, subject: _Subject, axis: str, rates: str, arms: Arms, is_log: bool) -> Picture:
@@ -98,17 +84,15 @@ def _picture(part: Part, subject: _Subject, axis: str, rates: str, arms: Arms, i
     about = subject.about
     if is_log:
         about += " The arms have different budgets on this axis: compare the amount to a height, not areas."
-    if part.ways[0].tuned and arms is part.ways[0].arms:
-        about += (
-            f" Learning rates: {', '.join(f'{t.best:g} at batch {b}' for b, t in part.ways[0].tuned.items())}. Each is "
-            "the best on all seeds, so the curves have the luck of that choice, which the verdicts have not."
-        )
-    at = f", learning rate {rates}" if rates else ""
+    about += f" {rates_said(part, arms)}"
     own = arms is part.ways[0].arms
+    if part.ways[0].tuned and own:
+        about += " Each rate is the best on all seeds: curves have the luck of that choice, which verdicts have not."
+    at = f", learning rate {rates}" if rates else ""
     return Picture(
         slug(part.name, subject.name, axis, *([] if own else ["rate", rates])),
         f"{part.name}: {subject.title} on {AXES[axis]}{at}",
-        kind="lines",
+        kind=subject.kind,
         x_title=AXES[axis],
         y_title=subject.y_title,
         log_x=is_log,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rlbatch.analysis.intervals import Estimate, Floats, Interval, mean_of
 from rlbatch.analysis.table import Cell, Table
 
-Kind = Literal["lines", "dots", "heat"]
+Kind = Literal["lines", "steps", "dots", "heat"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Picture:
     Attributes:
         name: of its file, in small letters.
         title: one line.
-        kind: lines with bands, dots with intervals over batch sizes, or a heat map over batch sizes.
+        kind: lines with bands, steps with bands whose heights hold until the next position, dots with intervals over
+            batch sizes, or a heat map over batch sizes. What has one position is a point.
         x_title: of the horizontal axis, with the unit.
         y_title: of the vertical axis.
         log_x: whether the horizontal axis is logarithmic.
@@ -100,7 +101,7 @@ class Picture:
 
     def batch_of(self, one: Series, x: float) -> int | None:
         """Returns the batch size that a point of one of its series is about."""
-        return one.batch_size if self.kind == "lines" else int(x)
+        return one.batch_size if self.kind in ("lines", "steps") else int(x)
 
 
 @dataclass(frozen=True)

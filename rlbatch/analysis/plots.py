@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +23,12 @@ PLAIN = ("#3b82b8", "#d55e00", "#009e73", "#cc79a7")
 _SIZE = (7.0, 4.2)
 _DPI = 150
 _MARKERS = "osD^vP"
-_DARK = 0.6
-"""Part of the colour scale of a heat map that is too dark for black letters."""
+_TITLE = 78
+"""Letters of a title that fit into a line."""
+_ROUND = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))
+"""What labels of a logarithmic axis begin with: the first of these that gives enough of them."""
+_ENOUGH = 3
+_UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def save(pictures: Iterable[Picture], folder: Path, endings: Sequence[str] = ("svg", "png")) -> list[Path]:
@@ -87,38 +93,102 @@ def ordered_colour(place: int, count: int) -> str:
     return "#" + "".join(f"{round(a + part * (b - a)):02x}" for a, b in zip(*ends, strict=True))
 
 
+def log_ticks(low: float, high: float) -> dict[float, str]:
+    """Returns position -> label on a logarithmic axis: round numbers, or its ends where too few lie in between.
+
+    `report.js` has the same ones.
+
+    Args:
+        low: end of the axis, above zero.
+        high: not below it.
+    """
+    decades = [10.0**power for power in range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)]
+    for leading in _ROUND:
+        found = [first * decade for decade in decades for first in leading if low <= first * decade <= high]
+        if len(found) >= _ENOUGH:
+            break
+    else:
+        found = [low, high]
+    return {value: _short(value) for value in found}
+
+
+def _short(value: float) -> str:
+    for unit, name in _UNITS:
+        if value >= unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.3g}"
+
+
+def cell_text(value: float) -> str:
+    """Returns a number in a cell of a heat map: three significant digits and no exponent, as `report.js` has it."""
+    return np.format_float_positional(value, precision=3, unique=False, fractional=False).rstrip(".")
+
+
+def ink_on(colour: Sequence[float]) -> str:
+    """Returns the one of black and white that contrasts more with a colour: 4.5:1 or better on every one (WCAG 2.1).
+
+    Args:
+        colour: red, green and blue, from 0 to 1.
+    """
+    return "black" if luminance(colour) > math.sqrt(1.05 * 0.05) - 0.05 else "white"
+
+
+def luminance(colour: Sequence[float]) -> float:
+    """Returns the relative luminance of a colour of red, green and blue from 0 to 1 (WCAG 2.1), from 0 to 1."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 def _channels(colour: str) -> list[int]:
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 def _draw(picture: Picture, axes: Axes) -> None:
-    # names of environments and their arguments are text, not formulas
-    axes.set_title(picture.title, loc="left", fontsize=10, wrap=True, parse_math=False)
+    # names of environments and their arguments are text, not formulas; no room is made for lines that matplotlib wraps
+    axes.set_title("\n".join(textwrap.wrap(picture.title, _TITLE)), loc="left", fontsize=10, parse_math=False)
     axes.set_xlabel(picture.x_title)
     axes.set_ylabel(picture.y_title, parse_math=False)
     if picture.kind == "heat":
         _heat(picture, axes)
         return
     for i, (one, colour) in enumerate(zip(picture.series, colours_of(picture.series), strict=True)):
-        (_line if picture.kind == "lines" else _dots)(one, axes, colour, i)
-    if picture.log_x:
-        axes.set_xscale("log", base=2 if picture.kind == "dots" else 10)
-    if picture.log_y:
-        axes.set_yscale("log")
-    if picture.kind == "dots":
-        ticks = sorted({x for one in picture.series for x in one.x.tolist()})
-        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        if picture.kind == "dots":
+            _dots(one, axes, colour, i)
+        else:
+            _line(one, axes, colour, i, steps=picture.kind == "steps")
+    _scale(picture, axes)
     if len(picture.series) > 1:  # beside the axes: nothing is covered, however many there are
         beside: dict[str, Any] = {"loc": "outside center right"}
         below: dict[str, Any] = {"loc": "outside lower center", "ncols": 3}
-        axes.figure.legend(frameon=False, fontsize=8, **(beside if picture.kind == "lines" else below))
+        axes.figure.legend(frameon=False, fontsize=8, **(below if picture.kind == "dots" else beside))
 
 
-def _line(one: Series, axes: Axes, colour: str, number: int) -> None:
-    axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.15, linewidth=0)
+def _scale(picture: Picture, axes: Axes) -> None:
+    if picture.kind == "dots":
+        if picture.log_x:
+            axes.set_xscale("log", base=2)
+        ticks = sorted({x for one in picture.series for x in one.x.tolist()})
+        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        return
+    for name, is_log in (("x", picture.log_x), ("y", picture.log_y)):
+        values = np.concatenate([[], *(getattr(one, name) for one in picture.series)])
+        if is_log and (values > 0).any():
+            told = log_ticks(values[values > 0].min(), values.max())
+            axes.set(**{f"{name}scale": "log"})
+            axis = axes.xaxis if name == "x" else axes.yaxis
+            axis.set_ticks(list(told), list(told.values()))
+            axis.set_ticks([], minor=True)
+
+
+def _line(one: Series, axes: Axes, colour: str, number: int, *, steps: bool) -> None:
+    if len(one.x) == 1:
+        axes.plot(one.x, one.y, _MARKERS[number % len(_MARKERS)], color=colour, markersize=6, label=one.name)
+        return
+    axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.15, linewidth=0, step="post" if steps else None)
     style: Any = ("-", "--", "-.", ":")[number % 4]
     marker = "" if len(one.x) > 12 else "o"
-    axes.plot(one.x, one.y, color=colour, linestyle=style, marker=marker, markersize=3, linewidth=1.6, label=one.name)
+    drawn = axes.plot(one.x, one.y, color=colour, linestyle=style, marker=marker, markersize=3, label=one.name)
+    drawn[0].set(linewidth=1.6, drawstyle="steps-post" if steps else "default")
 
 
 def _dots(one: Series, axes: Axes, colour: str, number: int) -> None:
@@ -126,8 +196,16 @@ def _dots(one: Series, axes: Axes, colour: str, number: int) -> None:
     for x, seeds in zip(one.x, one.seeds, strict=True):
         axes.plot(np.full(len(seeds), x * shift), seeds, ".", color=colour, alpha=0.35, markersize=4)
     errors = np.abs(np.stack((one.y - one.low, one.high - one.y)))
-    marker = _MARKERS[number % len(_MARKERS)]
-    axes.errorbar(one.x * shift, one.y, np.nan_to_num(errors), color=colour, marker=marker, capsize=3, label=one.name)
+    axes.errorbar(
+        one.x * shift,
+        one.y,
+        np.nan_to_num(errors),
+        color=colour,
+        marker=_MARKERS[number % len(_MARKERS)],
+        linestyle="none",  # between two batch sizes nothing was measured
+        capsize=3,
+        label=one.name,
+    )
 
 
 def _heat(picture: Picture, axes: Axes) -> None:
@@ -141,6 +219,6 @@ def _heat(picture: Picture, axes: Axes) -> None:
     axes.set_yticks(range(len(picture.series)), [one.name for one in picture.series], parse_math=False)
     for (row, column), value in np.ndenumerate(cells):
         if np.isfinite(value):
-            text = "white" if float(np.asarray(image.norm(value))) < _DARK else "black"
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=text, fontsize=8)
+            ink = ink_on(np.asarray(image.to_rgba(value)).tolist()[:3])
+            axes.text(column, row, cell_text(value), ha="center", va="center", color=ink, fontsize=8)
     axes.figure.colorbar(image, ax=axes, label=picture.colour_title)

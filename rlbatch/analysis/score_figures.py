@@ -15,6 +15,7 @@ from rlbatch.analysis.figures import Figure, Picture, Series, by_batch, slug
 from rlbatch.analysis.intervals import Estimate, Floats, combine
 from rlbatch.analysis.metrics import METRICS, Metric
 from rlbatch.analysis.profiles import performance_profile
+from rlbatch.analysis.rate_views import compared_rates_said
 from rlbatch.analysis.ways import Way, by_seed, same_means, same_runs, values_of, ways_of
 
 Samples = dict[int, Floats]
@@ -68,7 +69,7 @@ def steadiness(part: Part) -> list[Figure]:
         log_x=True,
         series=tuple(series),
         about="Lower is steadier; evaluation noise is taken out. Compare only batch sizes that are shown to be "
-        "equivalent: what learns nothing is steady.",
+        f"equivalent: what learns nothing is steady. {compared_rates_said(part, part.ways[0])}",
     )
     return [Figure(name, (picture,))] if series else []
 

@@ -117,7 +117,7 @@ def test_curves_are_there_on_every_axis_and_at_every_rate(figures: dict[str, Fig
     assert curves.options(1) == ["each at its own best", "0.0001", "0.001"]
     assert figures["acrobot-v1-curves"].controls == ("axis",)
     own, other = (picture(figures, f"cartpole-v1-curves-steps{rest}") for rest in ("", "-rate-0-001"))
-    assert "Learning rates: " in own.about
+    assert "Learning rate: 0.0001." in own.about
     assert [one.batch_size for one in own.series] == [one.batch_size for one in other.series] == [16, 64, 128]
 
 

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from analysis.test_answer import LEVELS, answered, fill
+from analysis.test_comparison import write_front
 from browser.conftest import PATIENCE_MS
+from matplotlib import colormaps
 
 from rlbatch.analysis.all_figures import figures_of
+from rlbatch.analysis.plots import cell_text, ink_on, log_ticks, luminance
 from rlbatch.analysis.report import write_report
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
@@ -65,6 +68,20 @@ def loaded(_window: Any, report: tuple[str, int]) -> Iterator[Loaded]:
     drawn = page.locator(".plot:has(.main-svg)")
     until(lambda: drawn.count() == figures)
     yield Loaded(page, problems, asked)
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def fronted(_window: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Returns the page of runs that tell the critical batch size."""
+    root = tmp_path_factory.mktemp("results") / "front"
+    found = answered(root, write_front(root, 100.0, 400.0))
+    figures = [one for one in figures_of(found) if one.name.endswith(("-front", "-reaching"))]
+    write_report(found, figures, root / "report.html")
+    page = _window.new_page()
+    page.goto((root / "report.html").as_uri())
+    until(lambda: page.locator(".plot:has(.main-svg)").count() == len(figures) == 2)
+    yield page
     page.close()
 
 
@@ -187,8 +204,12 @@ def test_the_second_axis_of_a_heat_map_and_the_tag_of_diagnostics_are_chosen(ope
     assert "learning_rate 0.0001" in heat.locator("p[data-picture]:visible").text_content()
     diagnostics = opened.locator("#cartpole-v1-n-steps-1-diagnostics")
     assert lines(diagnostics) == 3
-    diagnostics.locator("select").select_option("batch/age_mean")
+    tag, rates = diagnostics.locator("select").all()
+    tag.select_option("batch/age_mean")
     assert diagnostics.locator(".ytitle").text_content() == "batch/age_mean"
+    assert "learning rate 0.001" in title(diagnostics)  # one for all of them
+    rates.select_option("each at its own best")
+    assert "learning rate each at its own best" in title(diagnostics)
     assert opened.locator("#cartpole-v1-n-steps-3-diagnostics").count() == 0
 
 
@@ -214,6 +235,82 @@ def test_figures_follow_the_colour_scheme_and_paper_is_white(opened: Any) -> Non
     assert opened.evaluate(ink) != light
     until(lambda: plot.bounding_box()["width"] > 700)
     opened.emulate_media(color_scheme="light")
+
+
+FILLS = """(one) => [...one.querySelectorAll(".modebar-btn")].map((button) =>
+  [button.classList.contains("active"), getComputedStyle(button.querySelector("path")).fill])"""
+
+
+def colour_of(words: str) -> list[float]:
+    """Returns red, green and blue, from 0 to 1, of `rgb(27, 27, 31)`."""
+    return [int(part) / 255 for part in re.findall(r"\d+", words)[:3]]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted(luminance(colour_of(words)) + 0.05 for words in (one, other))
+    return high / low
+
+
+def test_every_button_of_a_plot_is_seen_the_active_one_too_by_day_and_by_night(opened: Any) -> None:
+    curves = opened.locator("#cartpole-v1-n-steps-1-curves")
+    by_day = curves.evaluate(FILLS)
+    for scheme in ("light", "dark"):
+        opened.emulate_media(color_scheme=scheme)
+        until(lambda now=scheme: (curves.evaluate(FILLS)[0] == by_day[0]) is (now == "light"))
+        fills = dict(curves.evaluate(FILLS))
+        paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert set(fills) == {True, False}
+        assert min(contrast(fill, paper) for fill in fills.values()) >= 4.5
+        assert fills[True] != fills[False]
+    opened.emulate_media(color_scheme="light")
+
+
+def shown_numbers(figure: Any, column: int) -> list[float]:
+    """Returns a column of the table of the picture that is seen."""
+    cells = figure.locator(f"div[data-picture]:not([hidden]) tbody td:nth-child({column})").all_text_contents()
+    return [float(cell.replace(",", "").split()[0]) for cell in cells]
+
+
+def test_numbers_of_a_heat_map_are_those_of_files_in_ink_that_can_be_read(opened: Any) -> None:
+    heat = opened.locator("#cartpole-v1-heat")
+    texts = heat.locator(".heatmaplayer text")
+    inks = texts.evaluate_all("(all) => all.map((one) => getComputedStyle(one).fill)")
+    told = dict(zip(texts.all_text_contents(), inks, strict=True))
+    numbers = shown_numbers(heat, 3)
+    assert set(told) == {cell_text(number) for number in numbers}
+    scale = colormaps["viridis"]
+    low, high = min(numbers), max(numbers)
+    for number in numbers:
+        ink = ink_on(scale((number - low) / (high - low))[:3])
+        assert told[cell_text(number)] == {"black": "rgb(0, 0, 0)", "white": "rgb(255, 255, 255)"}[ink]
+    assert len(set(inks)) == 2
+
+
+def test_a_front_has_points_in_its_legend_and_round_numbers_on_its_axes(fronted: Any) -> None:
+    front = fronted.locator("figure[id$=-front]")
+    shapes = front.locator(".legend path").evaluate_all("(all) => all.map((one) => one.getAttribute('d'))")
+    assert len(shapes) == front.locator(".scatterlayer .point").count() > 3
+    assert len(set(shapes)) > 3
+    assert front.locator(".legend line").count() == 1  # the hyperbola
+    for axis, column in (("x", 2), ("y", 3)):
+        numbers = shown_numbers(front, column)
+        labels = front.locator(f".{axis}axislayer-above text").all_text_contents()
+        assert labels == list(log_ticks(min(numbers), max(numbers)).values())
+
+
+def test_the_share_that_has_reached_the_mark_has_steps_and_no_slopes(fronted: Any) -> None:
+    drawn = fronted.locator("figure[id$=-reaching]").locator(".js-line, .js-fill")
+    paths = drawn.evaluate_all("(all) => all.map((one) => one.getAttribute('d'))")
+    rises = 0
+    for path in paths:
+        x = y = 0.0
+        for letter, words in re.findall("([MLHV])([^A-Z]*)", path):
+            numbers = [float(word) for word in words.split(",")]
+            to_x, to_y = {"H": (numbers[0], y), "V": (x, numbers[-1])}.get(letter, (numbers[0], numbers[-1]))
+            assert letter == "M" or to_x == x or to_y == y
+            rises += letter != "M" and to_y != y
+            x, y = to_x, to_y
+    assert rises > len(paths)
 
 
 def test_a_narrow_window_scrolls_tables_and_not_the_page(opened: Any) -> None:
