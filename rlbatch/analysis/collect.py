@@ -21,7 +21,7 @@ from rlbatch.experiment import Experiment
 from rlbatch.paths import PathFacts, facts_of, is_run_path, run_path
 from rlbatch.plans import Plan
 from rlbatch.references import read_references
-from rlbatch.results import RunFolder, find_runs
+from rlbatch.results import RunFolder, find_runs, lost_words
 from rlbatch.rows import evaluation_points
 from rlbatch.wallclock import Entry, read_costs
 
@@ -260,7 +260,10 @@ def _returns(folder: RunFolder, config: RunConfig, *, finished: bool) -> Floats:
     """Returns (E, N) of the evaluations of a run, checked against its settings; raises InputError."""
     where, points = str(folder.metrics_path), evaluation_points(config)
     rows = list(folder.rows("eval"))
-    if [row["timesteps"] for row in rows] != points[: len(rows)] or (finished and len(rows) < len(points)):
+    told = [row["timesteps"] for row in rows]
+    if finished and told == points[: len(rows)] != points:
+        raise InputError(where, lost_words(len(rows), len(points)))
+    if told != points[: len(rows)]:
         raise InputError(where, f"its {len(rows)} evaluations are not those of its settings, which are {len(points)}")
     try:
         returns = np.array([row["returns"] for row in rows], dtype=np.float64)
