@@ -127,7 +127,7 @@ def collect(folders: Sequence[Path]) -> Collected:
     another one chose: their seeds must have no part in a choice. Named itself, such a one is read.
 
     Raises:
-        InputError: a folder is not there or holds no run, or a plan, costs or references cannot be read.
+        InputError: no folder is named, one is not there or holds no run, or a plan, costs or references cannot be read.
         RefusedError: one of them has another schema.
     """
     parts, plans, notes = _to_read(folders)
@@ -154,6 +154,8 @@ def collect(folders: Sequence[Path]) -> Collected:
 
 def _to_read(folders: Sequence[Path]) -> tuple[dict[Path, set[str]], dict[Path, Plan], list[str]]:
     """Returns which parts of which experiments are meant, their plans, and a note on what is left out."""
+    if not folders:
+        raise InputError("folders", "none is named", "name that of an experiment")
     parts: dict[Path, set[str]] = {}
     named: set[Path] = set()
     for folder in folders:

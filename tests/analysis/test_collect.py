@@ -148,6 +148,8 @@ def test_another_run_in_a_planned_place_is_missing(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compared_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="folders: none is named; name that of an experiment"):
+        collect([])
     (tmp_path / "quick").mkdir()
     for folder, said in (("quikc", "did you mean quick"), ("quick", "holds no runs; rlbatch list runs")):
         with pytest.raises(InputError, match=said):
