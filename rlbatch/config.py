@@ -193,6 +193,8 @@ class RunConfig:
         return _digest(identity(self))
 
 
+LISTED_BY = "rlbatch train --env CartPole-v1 --dry-run -v"
+"""The command that lists settings: it needs an environment."""
 SETTINGS: dict[str, Setting] = {f.name: f.metadata["setting"] for f in fields(RunConfig)}
 
 
@@ -204,9 +206,7 @@ def applies(setting: Setting, algo: str) -> bool:
 def check_name(name: str, algo: str | None = None) -> None:
     """Raises InputError unless `name` is a field of `RunConfig` (and of the algorithm, where one is given)."""
     if name not in SETTINGS:
-        raise InputError(
-            name, "is not a setting", nearest(name, SETTINGS) or "rlbatch train --dry-run -v lists them all"
-        )
+        raise InputError(name, "is not a setting", nearest(name, SETTINGS) or f"{LISTED_BY} lists them all")
     setting = SETTINGS[name]
     if algo is not None and not applies(setting, algo):
         raise InputError(name, f"is a setting of {setting.algo}, not of {algo}")

@@ -193,6 +193,7 @@ class Experiment:
 
 def _status(run: RunFolder) -> str:
     try:
+        run.check_evaluations()
         return run.status()
     except RlbatchError:
         return "unreadable"

@@ -17,11 +17,13 @@ from rlbatch.config import RunConfig
 from rlbatch.errors import InputError, RefusedError
 from rlbatch.paths import run_path
 from rlbatch.results import SCHEMA, storage, write_bytes
+from rlbatch.strict_yaml import not_yaml
 
 SYNONYMS = {"score": "metric", "margin": "equivalence", "delta": "equivalence"}
 """Keys of a block `analysis` -> the key that means the same."""
 _BINDING = ("metric", "equivalence")
 """Keys that a file has to name for its comparison to be declared."""
+_RESTORE = "restore the file, or move the folder away"
 _MAPPINGS = ("runs", "also", "analysis")
 
 
@@ -137,8 +139,14 @@ def read_plans(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)  # noqa: S506 - safe
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(str(path), f"cannot be read: {error}") from error
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(str(path), "is not UTF-8", _RESTORE) from error
+    except ValueError as error:  # a date that is none, a number that is too long
+        raise InputError(str(path), f"is not YAML that rlbatch wrote: {error}", _RESTORE) from error
+    except yaml.YAMLError as error:
+        raise not_yaml(error, str(path), _RESTORE) from error
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
         raise RefusedError(str(path), f"is not a plan of schema {SCHEMA}")
     plans = content.get("plans")

@@ -17,10 +17,13 @@ from typing import Any
 
 from rlbatch.config import RunConfig, as_dict, from_dict
 from rlbatch.errors import InputError, RefusedError, RlbatchError, TemporaryError
+from rlbatch.rows import evaluation_points
 
 SCHEMA = 1
 OUTCOMES = ("ok", "diverged", "env_error", "out_of_memory", "hung", "crashed")
 GOOD_OUTCOMES = ("ok", "diverged")
+TRAIN_ANEW = "move the run's folder away and run the same command again"
+"""What helps where the record of a finished run is damaged."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESULT_KEYS = ("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
@@ -141,20 +144,44 @@ class RunFolder:
         Raises:
             InputError: it is not a row.
         """
+        return self._last_row("train")
+
+    def check_evaluations(self) -> None:
+        """Checks that a run which ended ok has its last evaluation; reads little where it has.
+
+        Raises:
+            InputError: it lacks evaluations, or a file cannot be read.
+            RefusedError: like `record`.
+        """
+        result = self.result()
+        if result is None or result["outcome"] != "ok":
+            return
+        last = self._last_row("eval")
+        if last is not None and last["timesteps"] == result["timesteps"]:
+            return
+        points = evaluation_points(self.config())
+        if last is not None and last["timesteps"] == points[-1]:  # several environments may step beyond the budget
+            return
+        held = sum(1 for _ in self.rows("eval"))
+        raise InputError(str(self.metrics_path), lost_words(held, len(points)), TRAIN_ANEW)
+
+    def _last_row(self, kind: str) -> dict[str, Any] | None:
+        """Returns the last whole row of this kind, or None; raises like `last_train_row`."""
+        begins = _TRAIN_START if kind == "train" else _EVAL_START
         try:
             with self.metrics_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as told:
                 end = told.rfind(b"\n")
-                at = told.rfind(b"\n" + _TRAIN_START, 0, max(end, 0)) + 1
+                at = told.rfind(b"\n" + begins, 0, max(end, 0)) + 1
                 line = told[at : told.find(b"\n", at)] if end > 0 else b""
         except (FileNotFoundError, ValueError):  # there are no rows: an empty file has nothing to map
             return None
-        if not line.startswith(_TRAIN_START):
+        if not line.startswith(begins):
             return None
         try:
             row: dict[str, Any] = json.loads(line.decode(errors="replace"))
         except json.JSONDecodeError as error:
-            raise InputError(str(self.metrics_path), f"its last train row is not one: {error.msg}") from error
-        _require(row, _ROW_KEYS, self.metrics_path)
+            raise InputError(str(self.metrics_path), f"its last {kind} row is not one: {error.msg}") from error
+        _require(row, _EVAL_KEYS if kind == "eval" else _ROW_KEYS, self.metrics_path)
         return row
 
     def progress(self) -> float:
@@ -170,6 +197,11 @@ class RunFolder:
         if result is not None:
             return str(result["outcome"])
         return "partial" if self.exists() else "planned"
+
+
+def lost_words(held: int, asked: int) -> str:
+    """Returns what is wrong with the rows of a run that ended ok and lacks evaluations."""
+    return f"holds {held} of the {asked} evaluations of this finished run"
 
 
 def run_record(config: RunConfig, **beside: Any) -> dict[str, Any]:

@@ -94,15 +94,19 @@ def parse(text: str, name: str) -> Document:
     document = Document(name, text, {})
     try:
         content = _Builder(document, yaml.parse(text, Loader=_LOADER)).build()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark is not None else name
-        hint = "indent with spaces" if "\t" in text else ""
-        raise InputError(where, f"is not YAML: {error.problem or error.context}", hint) from error
     except yaml.YAMLError as error:
-        raise InputError(name, f"is not YAML: {error}") from error
+        raise not_yaml(error, name, "indent with spaces" if "\t" in text else "") from error
     document.content.update(content)
     return document
+
+
+def not_yaml(error: yaml.YAMLError, name: str, hint: str = "") -> InputError:
+    """Returns what the parser complains of as one line at file:line:column; `name` is how errors call the file."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return InputError(name, f"is not YAML: {str(error).partition(chr(10))[0]}", hint)
+    mark = error.problem_mark or error.context_mark
+    where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark is not None else name
+    return InputError(where, f"is not YAML: {error.problem or error.context}", hint)
 
 
 class _Builder:

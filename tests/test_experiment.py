@@ -14,12 +14,15 @@ from rlbatch.errors import BusyError, InputError
 from rlbatch.experiment import Experiment, experiment_at
 from rlbatch.paths import run_path
 from rlbatch.results import run_record, write_json
+from rlbatch.rows import Row
 
 RESULT = {
     **dict.fromkeys(("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts"), 0),
     "outcome": "ok",
     "final": dict.fromkeys(("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold"), 0),
 }
+LAST = Row("eval", 0, 0, 0, 0.0, {"eval/return_mean": 1.0}, [1.0], [1]).encode()
+"""The evaluation at the run's end, as the result above has it."""
 
 
 def config(seed: int) -> RunConfig:
@@ -34,10 +37,28 @@ def test_every_planned_run_has_a_status(tmp_path: Path) -> None:
         folder.path.mkdir(parents=True)
         write_json(folder.config_path, run_record(config(seed)))
     write_json(experiment.run(config(2)).result_path, RESULT)
+    experiment.run(config(2)).metrics_path.write_text(LAST)
     states = {path[-1]: state for path, state in experiment.statuses().items()}
     assert states == {"0": "planned", "1": "partial", "2": "ok", "3": "partial"}
     with experiment.lock():
         assert experiment.statuses()[str(run_path(config(1)))] == "running"
+
+
+def test_a_finished_run_that_lost_its_last_evaluation_is_unreadable(tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path)
+    experiment.add_plan([config(0)], [])
+    run = experiment.run(config(0))
+    run.path.mkdir(parents=True)
+    write_json(run.config_path, run_record(config(0)))
+    for outcome, rows, state in (
+        ("ok", LAST, "ok"),
+        ("ok", LAST[:-1], "unreadable"),
+        ("ok", "", "unreadable"),
+        ("diverged", "", "diverged"),
+    ):
+        write_json(run.result_path, RESULT | {"outcome": outcome})
+        run.metrics_path.write_text(rows)
+        assert list(experiment.statuses().values()) == [state]
 
 
 def test_a_second_command_waits_and_then_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,3 +106,21 @@ def test_the_plan_is_plain_yaml_with_its_command(tmp_path: Path) -> None:
     text = (tmp_path / "experiment.yaml").read_text()
     assert "--env" in text
     assert json.dumps(config(0).run_id)[1:-1] in text
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "said"),
+    [
+        (b"schema: 1\na: [\n", r":\d:\d", "is not YAML: "),
+        (b"a: \x00\n", "", "is not YAML: "),
+        (b"a: \xff\n", "", "is not UTF-8"),
+        (b"a: 2020-99-99\n", "", "is not YAML that rlbatch wrote: "),
+    ],
+)
+def test_a_plan_that_is_no_yaml_is_told_in_one_line(text: bytes, where: str, said: str, tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path)
+    experiment.plan_path.write_bytes(text)
+    with pytest.raises(InputError, match=rf"experiment\.yaml{where}: {said}.*restore the file, or move") as caught:
+        experiment.planned()
+    assert "\n" not in caught.value.what
+    assert "\\n" not in str(caught.value)

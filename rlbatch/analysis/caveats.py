@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rlbatch.analysis.answer import HARDLY, Answer
 from rlbatch.analysis.arms import Arm
+from rlbatch.analysis.collect import Run
 from rlbatch.analysis.looks import looks_at
 
 _NAMED = 8
-"""Arms that are named before the rest is counted."""
+"""Arms or runs that are named before the rest is counted."""
 
 
 def caveats(found: Answer) -> tuple[str, ...]:
@@ -22,6 +24,7 @@ def caveats(found: Answer) -> tuple[str, ...]:
         statuses = Counter(run.status for run in comparison.missing)
         told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
         said.append(f"incomplete: {_runs(len(comparison.missing))} missing ({told})")
+        said += _missing(comparison.missing)
     if comparison.unfinished:
         said.append(f"incomplete: {_runs(len(comparison.unfinished))} not finished")
     never = [arm for scored in comparison.tasks for arm in scored.task.arms if not arm.counted]
@@ -55,9 +58,31 @@ def _limits(found: Answer) -> list[str]:
     return said
 
 
+def _missing(runs: Sequence[Run]) -> list[str]:
+    """Returns which runs are missing and why, the first of them by name, and how they are trained again."""
+    said = [f"missing: {_place(run)} {_why(run)}" for run in runs[:_NAMED]]
+    if len(runs) > _NAMED:
+        said.append(f"missing: {_runs(len(runs) - _NAMED, 'more ')}")
+    unreadable = sum(run.status == "unreadable" for run in runs)
+    away = "move the folders of unreadable ones away and " if unreadable else ""
+    again = "" if unreadable == len(runs) else " with --retry-failed"
+    return [*said, f"to have missing runs trained anew, {away}run the same command again{again}"]
+
+
+def _place(run: Run) -> str:
+    """Returns where a run lies, from the name of its experiment on."""
+    root = next((path for path in run.experiments if run.folder.is_relative_to(path)), run.folder.parent)
+    return str(run.folder.relative_to(root.parent))
+
+
+def _why(run: Run) -> str:
+    reason = run.reason.replace(f"{run.folder}/", "")
+    return f"{run.status} ({reason})" if reason else run.status
+
+
 def _arm(arm: Arm) -> str:
     return f"{arm.env_id} batch {arm.batch_size} learning rate {arm.learning_rate:g}"
 
 
-def _runs(count: int) -> str:
-    return f"{count:,} run{'' if count == 1 else 's'}"
+def _runs(count: int, more: str = "") -> str:
+    return f"{count:,} {more}run{'' if count == 1 else 's'}"

@@ -21,7 +21,7 @@ from rlbatch.experiment import Experiment
 from rlbatch.paths import PathFacts, facts_of, is_run_path, run_path
 from rlbatch.plans import Plan
 from rlbatch.references import read_references
-from rlbatch.results import RunFolder, find_runs
+from rlbatch.results import RunFolder, find_runs, lost_words
 from rlbatch.rows import evaluation_points
 from rlbatch.wallclock import Entry, read_costs
 
@@ -127,7 +127,7 @@ def collect(folders: Sequence[Path]) -> Collected:
     another one chose: their seeds must have no part in a choice. Named itself, such a one is read.
 
     Raises:
-        InputError: a folder is not there or holds no run, or a plan, costs or references cannot be read.
+        InputError: no folder is named, one is not there or holds no run, or a plan, costs or references cannot be read.
         RefusedError: one of them has another schema.
     """
     parts, plans, notes = _to_read(folders)
@@ -154,6 +154,8 @@ def collect(folders: Sequence[Path]) -> Collected:
 
 def _to_read(folders: Sequence[Path]) -> tuple[dict[Path, set[str]], dict[Path, Plan], list[str]]:
     """Returns which parts of which experiments are meant, their plans, and a note on what is left out."""
+    if not folders:
+        raise InputError("folders", "none is named", "name that of an experiment")
     parts: dict[Path, set[str]] = {}
     named: set[Path] = set()
     for folder in folders:
@@ -260,7 +262,10 @@ def _returns(folder: RunFolder, config: RunConfig, *, finished: bool) -> Floats:
     """Returns (E, N) of the evaluations of a run, checked against its settings; raises InputError."""
     where, points = str(folder.metrics_path), evaluation_points(config)
     rows = list(folder.rows("eval"))
-    if [row["timesteps"] for row in rows] != points[: len(rows)] or (finished and len(rows) < len(points)):
+    told = [row["timesteps"] for row in rows]
+    if finished and told == points[: len(rows)] != points:
+        raise InputError(where, lost_words(len(rows), len(points)))
+    if told != points[: len(rows)]:
         raise InputError(where, f"its {len(rows)} evaluations are not those of its settings, which are {len(points)}")
     try:
         returns = np.array([row["returns"] for row in rows], dtype=np.float64)

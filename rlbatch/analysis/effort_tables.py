@@ -9,7 +9,7 @@ from rlbatch.analysis.answer import Part
 from rlbatch.analysis.efficiency import AXES, Cost
 from rlbatch.analysis.intervals import Interval
 from rlbatch.analysis.metrics import METRICS
-from rlbatch.analysis.table import Cell, Table, shown
+from rlbatch.analysis.table import RATE, Cell, Table, count_cell, shown
 from rlbatch.analysis.words import design_words
 
 
@@ -21,20 +21,25 @@ def effort_table(part: Part, axis: str) -> Table:
     if mark is None or budget is None:
         why = "there is no mark" if mark is None else "cost.json does not tell the seconds of every batch size"
         return Table(f"{part.name}: {AXES[axis]} to a mark", (), (), (why,))
+    amount = count_cell if axis != "seconds" else _as_it_is
     rows = []
     for cell, arm in part.cells.items():
         told = arm.reaching(mark, spent[cell], budget.least)
-        rows.append((*cell, told.probability, told.restricted_mean, told.median))
+        rows.append((*cell, told.probability, amount(told.restricted_mean), amount(told.median)))
     title = f"{part.name}: {AXES[axis]} until the curve reaches {part.scored.marks[mark]:g}"
-    headings = ("batch", "learning rate", "reach it", f"mean, at most {shown(budget.least)}", "median")
+    headings = ("batch", RATE, "reach it", f"mean, at most {shown(amount(budget.least))}", "median")
     unfinished = any(arm.arm.unfinished for arm in part.cells.values())
     notes = ["what unfinished runs have reached counts, though the rest of their curves may take it back"] * unfinished
     if budget.differs:
         notes.append(
-            f"budgets differ on this axis, up to {shown(budget.most)}: 'reach it' is within the batch size's own one, "
-            "the mean counts a run that takes more than the smallest one, or never gets there, as the smallest"
+            f"budgets differ on this axis, up to {shown(amount(budget.most))}: 'reach it' is within the batch size's "
+            "own one, the mean counts a run that takes more than the smallest one, or never gets there, as the smallest"
         )
     return Table(title, headings, tuple(rows), tuple(notes))
+
+
+def _as_it_is(value: float | Interval | None) -> Cell:
+    return value
 
 
 def front_tables(part: Part) -> list[Table]:
@@ -43,12 +48,15 @@ def front_tables(part: Part) -> list[Table]:
     if front is None or len(part.slice.batch_sizes) < 2:
         return []
     columns_of = (front.batch_sizes, front.learning_rates, front.updates, front.samples)
-    rows = [(int(batch), *rest) for batch, *rest in zip(*(column.tolist() for column in columns_of), strict=True)]
+    rows = [
+        (int(batch), rate, count_cell(updates), count_cell(samples))
+        for batch, rate, updates, samples in zip(*(column.tolist() for column in columns_of), strict=True)
+    ]
     notes = [front.words, "amounts lie halfway between two evaluations here, at the later one in the table before"]
     if front.beyond:
         notes.append(f"fewer than half of the runs reach it at batch {', '.join(map(str, front.beyond))}")
     title = f"{part.name}: median updates and samples until the curve reaches {part.scored.marks[str(part.mark)]:g}"
-    return [Table(title, ("batch", "learning rate", "updates", "samples"), tuple(rows), tuple(notes))]
+    return [Table(title, ("batch", RATE, "updates", "samples"), tuple(rows), tuple(notes))]
 
 
 def power_law_tables(part: Part) -> list[Table]:

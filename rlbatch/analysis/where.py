@@ -12,7 +12,7 @@ from typing import Any
 
 from rlbatch.analysis.arms import rate_after_rule, rate_before_rule
 from rlbatch.analysis.collect import Labels, Run
-from rlbatch.config import SETTINGS, as_dict
+from rlbatch.config import LISTED_BY, SETTINGS, as_dict
 from rlbatch.errors import InputError, nearest
 from rlbatch.paths import facts_of
 
@@ -34,16 +34,18 @@ def runs_where(runs: Sequence[Run], where: Mapping[str, Any]) -> tuple[Run, ...]
     Raises:
         InputError: there is no such setting, or no run has it.
     """
-    strange = next((name for name in where if name not in SETTINGS), None)
+    for name in where:
+        if name not in SETTINGS:
+            raise InputError("--where", f"{name} is not a setting", nearest(name, SETTINGS) or _varying(runs))
     known: dict[str, Run] = {}
     for run in runs:
         if run.config is not None:
             known.setdefault(run.arm, run)
     rules = _unique(labels for run in known.values() for labels in run.labels)
-    chosen = tuple(run for run in runs if strange is None and _may_have(run, known.get(run.arm), where, rules))
+    chosen = tuple(run for run in runs if _may_have(run, known.get(run.arm), where, rules))
     if not chosen:
         asked = ", ".join(f"{name}={value}" for name, value in where.items())
-        raise InputError("--where", f"no run has {asked}", _hint(runs, strange or next(iter(where))))
+        raise InputError("--where", f"no run has {asked}", _there(runs, where))
     return tuple(replace(run, labels=_labels(run, where)) for run in chosen)
 
 
@@ -106,13 +108,30 @@ def _unique(labels: Iterable[Labels]) -> list[Labels]:
     return found
 
 
-def _hint(runs: Sequence[Run], name: str) -> str:
-    """Returns which values the runs have, or which setting was meant."""
-    if name not in SETTINGS:
-        return nearest(name, SETTINGS)
-    values: dict[str, None] = {}
-    for run in runs:
-        for view in _views(run):
-            told = view.get(name)
-            values |= dict.fromkeys(map(str, told if name == _RATE and isinstance(told, list) else [told]))
-    return f"they have {', '.join(list(values)[:_NAMED])}"
+def _there(runs: Sequence[Run], where: Mapping[str, Any]) -> str:
+    """Returns which values the runs have of the first setting that none of them has as asked, numbers ascending."""
+    views = [view for run in runs for view in _views(run)]
+    lacking = (name for name, value in where.items() if not any(_same(view, name, value) for view in views))
+    values = _values(views, next(lacking, next(iter(where))))
+    if all(isinstance(value, int | float) for value in values):
+        values.sort()
+    told = f"they have {', '.join(map(str, values[:_NAMED]))}{', ...' if len(values) > _NAMED else ''}"
+    return told if values else "none was begun"
+
+
+def _varying(runs: Sequence[Run]) -> str:
+    """Returns the settings in which the runs differ, the likely ones to ask for."""
+    views = [view for run in runs for view in _views(run)]
+    names = [name for name in SETTINGS if len(_values(views, name)) > 1]
+    return f"what varies: {', '.join(names)}" if names else f"nothing varies; {LISTED_BY} lists all settings"
+
+
+def _values(views: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    """Returns the values of a setting, each once; of the learning rate those before the rule and the effective ones."""
+    found: list[Any] = []
+    for view in views:
+        told = view.get(name)
+        for one in told if name == _RATE and isinstance(told, list) else [told]:
+            if one not in found:
+                found.append(one)
+    return found

@@ -90,7 +90,7 @@ def _echo_table(table: Table) -> None:
 
 
 def _echo_latex(table: Table) -> None:
-    from rlbatch.analysis.table import columns, shown
+    from rlbatch.analysis.table import columns, latex, shown
 
     if not table.rows:
         return
@@ -102,7 +102,7 @@ def _echo_latex(table: Table) -> None:
         " & ".join(map(_latex, table.headings)) + r" \\",
         r"\midrule",
     ]
-    lines += [" & ".join(_latex(shown(cell)) for cell in row) + r" \\" for row in table.rows]
+    lines += [" & ".join(latex(_latex(shown(cell))) for cell in row) + r" \\" for row in table.rows]
     above, below = ([f"% {printable(line)}" for line in some] for some in ((table.title, *table.lead), table.notes))
     click.echo("\n".join([*above, *lines, r"\bottomrule", r"\end{tabular}", *below, ""]))
 

@@ -141,10 +141,9 @@ def _as_input_error(error: click.ClickException) -> RlbatchError:
     if isinstance(error, click.NoSuchOption):
         told = RlbatchError(error.option_name, "is not an option", _option_hint(error))
     elif isinstance(error, click.MissingParameter) and error.param is not None:
-        told = RlbatchError(error.param.opts[-1], "is missing", "see --help")
+        told = RlbatchError(_name(error.param), "is missing", "see --help")
     elif isinstance(error, click.BadParameter) and error.param is not None:
-        option = isinstance(error.param, click.Option)
-        name = error.param.opts[0] if option else error.param.human_readable_name
+        name = _name(error.param)
         if error.ctx is not None and error.ctx.get_parameter_source(error.param.name or "") == _ENVIRONMENT:
             name = str(error.param.envvar)
         told = RlbatchError(name, error.message.rstrip("."))
@@ -152,6 +151,11 @@ def _as_input_error(error: click.ClickException) -> RlbatchError:
         told = RlbatchError(error.option_name, error.message.rstrip("."))
     told.exit_code = 2
     return told
+
+
+def _name(param: click.Parameter) -> str:
+    """Returns how the help calls a parameter: --batch, DIR."""
+    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name.removesuffix("...")
 
 
 def _option_hint(error: click.NoSuchOption) -> str:

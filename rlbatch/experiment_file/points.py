@@ -26,6 +26,7 @@ Axes = dict[str, list[tuple[Any, Place]]]
 
 _OWN_KEYS = ("name", "envs", "seeds", "overrides", "exclude", "analysis")
 _ELSEWHERE = {"env_id": "envs", "seed": "seeds", "env": "envs", "environments": "envs", "env_ids": "envs"}
+_SEEDS = "a count, a range 0..19, or a list"
 _SETTABLE = tuple(name for name in SETTINGS if name not in _ELSEWHERE)
 
 
@@ -139,20 +140,25 @@ def _seeds(document: Document, raw: Any, place: Place) -> list[tuple[Any, Place]
         else:
             found = [(seed, place) for seed in range(Integer(1, MAX_SEEDS)(raw))]
     except ValueError as error:
-        raise InputError(document.where(place), f"seeds: {error}", "a count, a range 0..19, or a list") from error
+        raise InputError(document.where(place), f"seeds: {error}", _SEEDS) from error
     _check_distinct(document, "seeds", found)
     if not found:
         raise InputError(document.where(place), "seeds: is empty, so there is no run")
     return found
 
 
-def _listed_seeds(document: Document, part: Any, place: Place) -> list[tuple[Any, Place]]:
-    """Reads one seed, or a range of them."""
+def _listed_seeds(document: Document, part: Any, place: Place, key: str = "seeds") -> list[tuple[Any, Place]]:
+    """Reads one seed, or a range of them; `key` is where the file names them."""
     try:
         span = seed_range(part) if isinstance(part, str) else None
     except ValueError as error:
-        raise InputError(document.where(place), f"seeds: {error}") from error
-    return [(seed, place) for seed in span] if span is not None else [(_typed(document, "seed", part, place), place)]
+        raise InputError(document.where(place), f"{key}: {error}", _SEEDS) from error
+    if span is not None:
+        return [(seed, place) for seed in span]
+    try:
+        return [(check_value("seed", part), place)]
+    except InputError as error:
+        raise InputError(document.where(place), f"{key}: {error.what}", _SEEDS) from error
 
 
 def _check_distinct(document: Document, field: str, found: list[tuple[Any, Place]]) -> None:
@@ -188,7 +194,7 @@ def _exclusions(document: Document, grids: list[Axes]) -> Iterator[tuple[Place, 
             here = (*place, field)
             if field == "seed":
                 parts = raw if isinstance(raw, list) else [raw]
-                values[field] = [seed for part in parts for seed, _ in _listed_seeds(document, part, here)]
+                values[field] = [seed for part in parts for seed, _ in _listed_seeds(document, part, here, "seed")]
             else:
                 values[field] = [_typed(document, field, value, where) for value, where in _axis(field, raw, here)]
         yield place, values

@@ -16,6 +16,7 @@ from rlbatch.launch.execute import Outcome, Report, execute
 from rlbatch.launch.task import Task, task_of_document, task_of_request
 from rlbatch.strict_yaml import Document, parse, read
 from rlbatch.training.checkpoint import INTERVAL_S
+from rlbatch.values import MAX_SEEDS, Integer
 
 _AXES = ("batch_size", "seed")
 _LEAST = {"jobs": 1, "stack_width": 1, "env_workers": 0}
@@ -81,8 +82,8 @@ def train(  # noqa: D417 - three arguments are described in `run`
     for module in named:
         import_module(module)
     resources = {key: settings.pop(key) for key in Resources.__annotations__ if key in settings}
-    sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    sizes = (batch_size,) if isinstance(batch_size, int) else _several("batch_size", batch_size)
+    chosen = tuple(range(_count(seeds))) if isinstance(seeds, int) else _several("seeds", seeds)
     request = Request(env_id, algo, sizes, chosen, settings, dict.fromkeys((*settings, *_AXES), "train()"))
     return _execute(task_of_request(request, named, out, name), report, resources)
 
@@ -111,6 +112,20 @@ def run(
         Interrupted: a signal asked to stop; the same call goes on.
     """
     return _execute(task_of_document("run", _document(source), modules, out, name), report, resources)
+
+
+def _several(name: str, values: Any) -> tuple[int, ...]:
+    """Returns the values of a list; raises InputError for what is none, as a text, which Python would take apart."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InputError(name, f"{values!r} is not a whole number", "give one, or a list of them")
+    return tuple(values)
+
+
+def _count(seeds: int) -> int:
+    try:
+        return Integer(1, MAX_SEEDS)(seeds)
+    except ValueError as error:
+        raise InputError("seeds", str(error), "give how many, or a list of them") from error
 
 
 def _document(source: str | Path | Mapping[str, Any]) -> Document:

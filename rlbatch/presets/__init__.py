@@ -49,9 +49,9 @@ def load(name: str, algo: str, env_id: str, total_timesteps: int | None = None) 
         InputError: no such preset.
     """
     if name not in NAMES:
-        raise InputError(
-            "--preset", f"{name!r} is not a preset", nearest(name, NAMES) or f"allowed: {', '.join(NAMES)}"
-        )
+        close = nearest(name, NAMES)
+        allowed = f"allowed: {', '.join(NAMES)}"
+        raise InputError("--preset", f"{name!r} is not a preset", f"{close} {allowed}" if close else allowed)
     part = document(name)[algo]
     entry = part["environments"].get(env_id)
     own = dict(entry if entry is not None else part["fallback"])

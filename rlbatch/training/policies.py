@@ -55,12 +55,15 @@ def evaluate_again(run: RunFolder) -> tuple[Evaluation, dict[str, Any], bool]:
         The evaluation, the recorded row, and whether the device was the same: another one may give other bits.
 
     Raises:
-        InputError: the run has no evaluation or no weights.
+        InputError: the run is not finished, lacks evaluations or has no weights.
         RefusedError: its environment needs a module that the command line did not name.
     """
-    recorded = list(run.rows("eval"))
-    if not recorded or run.result() is None:
+    if run.result() is None:
         raise InputError(str(run.path), "is not finished", "run the same train command again")
+    run.check_evaluations()  # else a record that was cut looks as if the environment had changed
+    recorded = list(run.rows("eval"))
+    if not recorded:
+        raise InputError(str(run.metrics_path), "holds no evaluation")
     trained_on = str(run.record().get("device", "cpu"))
     device = trained_on if trained_on in [known["device"] for known in available()] else "cpu"
     played = _play(run, run.config(), len(recorded) - 1, "evaluation", device)

@@ -391,7 +391,7 @@ def test_only_runs_with_the_settings_that_are_asked_for_are_compared(tmp_path: P
     plan(tmp_path, configs)
     (task,) = compare([tmp_path], where={"learning_rate": 1e-4}).tasks
     assert {arm.learning_rate for arm in task.task.arms} == {1e-4}
-    with pytest.raises(InputError, match=r"--where: no run has learning_rate=2\.0; they have 0\.001, 0\.0001"):
+    with pytest.raises(InputError, match=r"--where: no run has learning_rate=2\.0; they have 0\.0001, 0\.001"):
         compare([tmp_path], where={"learning_rate": 2.0})
     with pytest.raises(InputError, match="did you mean learning_rate"):
         compare([tmp_path], where={"learning_rat": 2.0})

@@ -133,7 +133,7 @@ def test_a_finished_run_that_lost_its_last_evaluation_is_missing(tmp_path: Path)
     path = write(tmp_path, config(), RISING) / "metrics.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     (run,) = collect([tmp_path]).runs
-    assert (run.status, "its 4 evaluations" in run.reason) == ("unreadable", True)
+    assert (run.status, "holds 4 of the 5 evaluations" in run.reason) == ("unreadable", True)
 
 
 def test_another_run_in_a_planned_place_is_missing(tmp_path: Path) -> None:
@@ -148,6 +148,8 @@ def test_another_run_in_a_planned_place_is_missing(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compared_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="folders: none is named; name that of an experiment"):
+        collect([])
     (tmp_path / "quick").mkdir()
     for folder, said in (("quikc", "did you mean quick"), ("quick", "holds no runs; rlbatch list runs")):
         with pytest.raises(InputError, match=said):

@@ -64,3 +64,27 @@ def test_the_learning_rate_is_the_one_before_the_rule_or_the_effective_one() -> 
     assert found(some, learning_rate=asked) == [(16, 0), (32, 0), (64, 0)]
     with pytest.raises(InputError, match=r"they have 0\.0005, 0\.001$"):
         found(runs[:1], learning_rate=2.0)
+
+
+def test_the_values_that_runs_have_stand_in_the_order_of_numbers() -> None:
+    runs = [run(CURVE, learning_rate=rate) for rate in (1e-3, 3e-5, 1e-4)]
+    with pytest.raises(InputError, match=r"no run has learning_rate=0\.5; they have 3e-05, 0\.0001, 0\.001$"):
+        found(runs, learning_rate=0.5)
+    runs = [run(CURVE, batch_size=size) for size in (128, 8, 16)]
+    with pytest.raises(InputError, match=r"they have 8, 16, 128$"):
+        found(runs, batch_size=9)
+    with pytest.raises(InputError, match=r"they have 8, 16, 128$"):
+        found(runs, gamma=runs[0].config.gamma if runs[0].config else 0, batch_size=9)
+    runs = [run(CURVE, batch_size=size) for size in range(1, 20)]
+    with pytest.raises(InputError, match=r"they have 1, 2, .*, 12, \.\.\.$"):
+        found(runs, batch_size=99)
+
+
+def test_what_is_no_setting_is_answered_with_what_varies() -> None:
+    runs = [run(CURVE, batch_size=size, seed=seed) for size in (8, 16) for seed in (0, 1)]
+    with pytest.raises(InputError, match=r"--where: foo is not a setting; what varies: seed, batch_size$"):
+        found(runs, foo=1)
+    with pytest.raises(InputError, match="nothing varies; rlbatch train --env CartPole-v1 --dry-run -v lists all"):
+        found(runs[:1], foo=1)
+    with pytest.raises(InputError, match="batch_size=7; none was begun"):
+        found([unbegun(config())], gamma=0.5, batch_size=7)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlbatch.cli import main
-from rlbatch.config import SETTINGS
+from rlbatch.config import LISTED_BY, SETTINGS
 from rlbatch.launch import local, machine
 
 Call = Callable[..., Any]
@@ -299,7 +299,7 @@ CHOICES = [
             ("--match", "", "not one of updates, samples"),
             ("--lr-rule", "sqr", "did you mean sqrt?"),
             ("--lr-rule", "adam-sde", "use --match samples, or sqrt"),
-            ("--preset", "zo", "did you mean zoo?"),
+            ("--preset", "zo", "did you mean zoo? allowed: neutral, zoo"),
             ("--preset", "../zoo", "is not a preset"),
             ("--preset", "", "non-empty"),
             ("--engine", "sb2", "did you mean sb3?"),
@@ -361,7 +361,13 @@ PATHS = [
     ),
     ((*CARTPOLE, "--out", "kept", "--name", "foreign"), ("--name", "not an rlbatch experiment", "another --name")),
     ((*CARTPOLE, "--out", "kept", "--name", "file"), ("--out", "is not a folder")),
-    ((*CARTPOLE, "--out", "kept", "--name", "torn"), ("experiment.yaml", "cannot be read")),
+    (
+        (*CARTPOLE, "--out", "kept", "--name", "torn"),
+        (
+            "torn/experiment.yaml:",
+            ": is not YAML: ",
+        ),
+    ),
     ((*CARTPOLE, "--out", "kept", "--name", "odd"), ("experiment.yaml", "not a plan")),
 ]
 
@@ -381,32 +387,35 @@ COMMANDS = [
     (("status", "nosuch"), ("nosuch", "holds no experiment", "rlbatch train")),
     (("status",), ("results", "holds no experiment")),
     (("status", "kept/foreign"), ("kept/foreign", "holds no experiment")),
-    (("status", "kept/torn"), ("experiment.yaml", "cannot be read")),
+    *(
+        ((command, "kept/torn"), ("torn/experiment.yaml:", ": is not YAML: ", "restore the file, or move the folder"))
+        for command in ("status", "compare", "recommend")
+    ),
     (("status", "kept/odd"), ("experiment.yaml", "not a plan")),
     (("status", "file"), ("file", "holds no experiment")),
     (("status", "a\0b"), ("a\\x00b", "holds no experiment")),
     (("status", "a", "b"), ("unexpected", "b")),
     (("status", "--foo"), ("--foo", "see --help")),
-    (("show",), ("run", "is missing")),
+    (("show",), ("RUN|FILE: is missing",)),
     *((("show", word), ("not a run folder", "rlbatch list runs")) for word in ("", "nosuch", "kept", "loop", ESCAPE)),
     *(
         ((command, "x" * 300), ("xxx", "File name too long"))
         for command in ("show", "evaluate", "status", "tensorboard")
     ),
     (("show", LONG), ("xxx", "File name too long")),
-    (("list",), ("kind", "is missing")),
+    (("list",), ("envs|presets|experiments|runs: is missing",)),
     (("list", "foo"), ("'foo'", "allowed: envs, presets, experiments, runs")),
     (("list", "env"), ("'env'", "did you mean envs?")),
     (("list", "envs", "x"), ("folder", "'x'", "leave it out")),
     (("list", "presets", "x"), ("folder", "'x'", "leave it out")),
     *((("list", "runs", word), ("is not a folder", "rlbatch train")) for word in ("nosuch", "file", "a\0b")),
     (("list", "runs", "x" * 300), ("xxx", "File name too long")),
-    (("evaluate",), ("run", "is missing")),
+    (("evaluate",), ("RUN: is missing",)),
     (("evaluate", "nosuch"), ("nosuch", "not a run folder", "rlbatch list runs")),
     *((("evaluate", "nosuch", "--episodes", n), ("--episodes", "allowed is 1 to")) for n in ("0", "-1", "100001")),
     (("evaluate", "nosuch", "--episodes", "x"), ("--episodes", "not a whole number")),
     (("evaluate", "nosuch", "--import", "no_such_module"), ("--import", "cannot be imported")),
-    (("export",), ("run", "is missing")),
+    (("export",), ("RUN: is missing",)),
     (("export", "nosuch"), ("--to", "is missing")),
     (("export", "nosuch", "--to", "x.zip"), ("nosuch", "not a run folder")),
     *((("export", "nosuch", "--to", word), ("--to", "not a path")) for word in ("", "a\0b", ESCAPE)),
@@ -419,7 +428,8 @@ COMMANDS = [
         (("tensorboard", "curves", "--host", h), ("--host", "127.0.0.1"))
         for h in ("example.org", "", "127.0.0", ESCAPE)
     ),
-    (("completion",), ("shell", "is missing")),
+    *(((command,), ("DIR: is missing; see --help",)) for command in ("compare", "recommend", "report")),
+    (("completion",), ("bash|zsh|fish: is missing",)),
     *((("completion", word), ("not a shell", "allowed: bash, zsh, fish")) for word in ("tcsh", "BASH", "")),
     (("completion", "bash", "zsh"), ("unexpected", "zsh")),
     (("doctor", "x"), ("unexpected", "x")),
@@ -466,7 +476,7 @@ def file_cases(command: str) -> list[Any]:
 FILE_COMMANDS = [
     *file_cases("run"),
     *file_cases("show"),
-    (("run",), ("file", "is missing")),
+    (("run",), ("FILE: is missing",)),
     *((("run", word), ("FILE", "not a path")) for word in ("", "a\0b", ESCAPE)),
     (("run", "nosuch"), ("'nosuch'", "neither an experiment file nor the name of one", "rlbatch list experiments")),
     (("run", "nosuch.yaml"), ("'nosuch.yaml'", "neither an experiment file")),
@@ -489,6 +499,7 @@ FILE_COMMANDS = [
         }.items()
     ),
     (("run", "good.yaml", "--only", "bacth_size=3"), ("bacth_size", "did you mean batch_size?")),
+    (("run", "good.yaml", "--only", "foo=3"), ("foo", f"{LISTED_BY} lists them all")),
     (("run", "good.yaml", "--only", "batch_size=3.5"), ("batch_size", "is not a whole number")),
     (("run", "good.yaml", "--only", "seed=0", "--only", "seed=1"), ("--only", "seed is given twice", "seed=[a,b]")),
     (("run", "good.yaml", "--import", "no_such_module"), ("--import", "cannot be imported")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from statistics import fmean
 
@@ -78,6 +79,9 @@ def test_latex_is_escaped(experiment: Path, capsys: pytest.CaptureFixture[str]) 
     out = said(capsys, "compare", experiment, "--latex")
     assert out.count(r"\begin{tabular}") == out.count(r"\end{tabular}") >= 4
     assert r"\_" in out or "_" not in out.replace("% ", "")
+    cells = [line for line in out.splitlines() if line.endswith(r"\\")]
+    assert any("$-$0." in line for line in cells)
+    assert not any(re.search(r"[ \[]-[0-9]|[0-9]e[-+][0-9]", line) for line in cells)
 
 
 def test_an_unfinished_experiment_is_told_as_such_and_each_look_is_counted(

@@ -311,6 +311,18 @@ def test_a_run_without_weights_is_bad_input(command: tuple[str, ...], finished: 
     assert "there are no saved weights" in err
 
 
+def test_a_record_that_was_cut_is_told_and_not_taken_for_another_environment(finished: Path, rlbatch: Call) -> None:
+    metrics = finished / "metrics.jsonl"
+    rows = metrics.read_bytes()
+    metrics.write_bytes(rows[: rows.rindex(b'{"kind": "eval"') + 40])
+    code, out, err = rlbatch("evaluate", str(finished))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "metrics.jsonl: holds 2 of the 3 evaluations of this finished run; move the run's folder away" in err
+    told = rlbatch("status").out.splitlines()[0]
+    assert "2 runs, 1 unreadable, 1 ok" in told
+    assert rlbatch("evaluate", str(finished), "--episodes", "1").code == 0  # which asks the record for nothing
+
+
 def test_a_run_that_is_not_finished_cannot_be_evaluated(finished: Path, rlbatch: Call) -> None:
     (finished / "result.json").unlink()
     code, out, err = rlbatch("evaluate", str(finished))

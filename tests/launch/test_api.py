@@ -123,6 +123,23 @@ def test_bad_arguments_are_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"batch_size": "64"}, "batch_size: '64' is not a whole number; give one, or a list of them"),
+        ({"batch_size": 64.0}, r"batch_size: 64\.0 is not a whole number; give one, or a list"),
+        ({"batch_size": ["64"]}, "batch_size: '64' is not a whole number"),
+        ({"seeds": "12"}, "seeds: '12' is not a whole number; give one, or a list"),
+        ({"seeds": 0}, "seeds: 0 is out of range, allowed is 1 to 10000; give how many, or a list"),
+        ({"seeds": True}, "seeds: True is not a whole number"),
+    ],
+)
+def test_a_text_is_no_list_of_numbers(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        rlbatch.train("CartPole-v1", **asked, **TINY)
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("name", "value", "told"),
     [
         ("jobs", 0, "jobs: 0 is not a whole number; give 1 or more"),
