@@ -19,8 +19,9 @@ import numpy as np
 from rlbatch.analysis import stability
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.intervals import Interval, wilson
+from rlbatch.analysis.same_runs import same_runs
 from rlbatch.analysis.stability import Bools
-from rlbatch.analysis.ways import Cells, Way, same_runs
+from rlbatch.analysis.ways import Cells, Way
 
 
 class Failures(NamedTuple):

@@ -18,8 +18,9 @@ from rlbatch.analysis.best import not_worse
 from rlbatch.analysis.comparison import ScoredArm
 from rlbatch.analysis.efficiency import Clock
 from rlbatch.analysis.intervals import Estimate, Floats, combine
+from rlbatch.analysis.same_runs import Number, metric_of, same_means, same_runs
 from rlbatch.analysis.steadiness import steadiness_samples
-from rlbatch.analysis.ways import Number, metric_of, same_means, same_runs, values_of
+from rlbatch.analysis.ways import values_of
 
 _ALIKE = 1.01
 """Of what is known, the largest multiple of the least that counts as equal: schedules round."""

@@ -16,7 +16,8 @@ from rlbatch.analysis.intervals import Estimate, Floats, combine
 from rlbatch.analysis.metrics import METRICS, Metric
 from rlbatch.analysis.profiles import performance_profile
 from rlbatch.analysis.rate_views import compared_rates_said
-from rlbatch.analysis.ways import Way, by_seed, same_means, same_runs, values_of, ways_of
+from rlbatch.analysis.same_runs import same_means, same_runs
+from rlbatch.analysis.ways import Way, by_seed, values_of, ways_of
 
 Samples = dict[int, Floats]
 """Batch size -> (n,) one number per seed."""

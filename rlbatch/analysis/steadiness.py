@@ -16,7 +16,7 @@ import numpy as np
 from rlbatch.analysis.answer import HARDLY, Part
 from rlbatch.analysis.best import Standing, compare_with_best
 from rlbatch.analysis.intervals import Floats
-from rlbatch.analysis.ways import metric_of, same_means, same_runs
+from rlbatch.analysis.same_runs import metric_of, same_means, same_runs
 
 NAMES = ("drawdown_max", "retention")
 """Metrics on which there are verdicts: parts of the reference range, and a share. Not dispersion: learning in one jump

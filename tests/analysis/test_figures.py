@@ -19,8 +19,8 @@ from rlbatch.analysis.intervals import wilson
 from rlbatch.analysis.metrics import METRICS
 from rlbatch.analysis.plots import ORDERED, colours_of, ordered_colour, save
 from rlbatch.analysis.recommend import recommend
+from rlbatch.analysis.same_runs import metric_of, same_means, same_runs
 from rlbatch.analysis.tables import tables_of
-from rlbatch.analysis.ways import metric_of, same_means, same_runs
 
 AMOUNTS = ("samples_to_threshold", "updates_to_threshold")
 

@@ -12,9 +12,9 @@ from analysis.folders import config, plan, write
 from rlbatch.analysis.answer import Answer, answer
 from rlbatch.analysis.comparison import compare
 from rlbatch.analysis.recommend import recommend
+from rlbatch.analysis.same_runs import metric_of, same_means
 from rlbatch.analysis.steadiness import comparable, steadiness_of, steadiness_samples
 from rlbatch.analysis.tables import tables_of
-from rlbatch.analysis.ways import metric_of, same_means
 
 STEADY, FALLING, LAZY = (10.0, 250.0, 400.0, 400.0, 400.0), (10.0, 470.0, 200.0, 470.0, 410.0), (10.0,) * 5
 """The first two have the same area; the third never learns, and so never falls."""
