@@ -132,14 +132,14 @@ def test_a_failed_run_that_is_tried_again_gives_up_its_place_and_keeps_count(
 
 def test_what_no_driver_lived_to_take_is_taken_by_the_next(experiment: Experiment, runs: list[PlannedRun]) -> None:
     attempt = new_attempt(experiment.path, jobs(experiment, runs))
-    write(attempt, runs[0])
+    write(attempt, runs[0], outcome="diverged")
     write(attempt, runs[1], outcome=None)
     assert set(experiment.statuses().values()) == {"partial"}
     salvage(experiment, [run.config for run in runs])
-    assert sorted(experiment.statuses().values()) == ["ok", "partial"]
+    assert sorted(experiment.statuses().values()) == ["diverged", "partial"]
     sweep_attempts(experiment)  # without a checkpoint there is nothing to go on from
     assert not (experiment.path / ATTEMPTS).exists()
-    assert sorted(experiment.statuses().values()) == ["ok", "planned"]
+    assert sorted(experiment.statuses().values()) == ["diverged", "planned"]
 
 
 def test_what_an_attempt_has_finished_is_foretold_as_finished(experiment: Experiment, runs: list[PlannedRun]) -> None:
