@@ -8,8 +8,12 @@ from pathlib import Path
 import probes
 import pytest
 from here import train_here
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).parents[1]
+# the same examples in every run, however slow the machine is
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.hookimpl(trylast=True)

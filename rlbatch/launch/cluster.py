@@ -196,7 +196,7 @@ def _ask(address: str, token: str) -> str:
     import grpc
 
     headers = (("authorization", f"Bearer {token}"),) if token else ()
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:  # as Ray does
         try:
             channel.unary_unary(_QUESTION)(b"", timeout=_CONNECT_S, metadata=headers)
         except grpc.RpcError as error:

@@ -72,6 +72,7 @@ class EnvWorkers:
         for host in self._hosts:
             host.process.join(max(deadline - time.monotonic(), 0.0))
             host.process.kill()
+            host.process.join()
 
 
 class _Host(NamedTuple):

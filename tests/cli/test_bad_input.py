@@ -549,7 +549,11 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_training(*_: Any) -> None:
         raise AssertionError("bad input was trained")
 
+    class Memory:
+        available = 8 * 10**9
+
     monkeypatch.setattr(local, "train", no_training)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", Memory)
 
 
 def check_line(err: str, said: tuple[str, ...]) -> None:

@@ -565,7 +565,7 @@ def test_a_folder_that_cannot_be_written_to_is_served_all_the_same(
 def points_served(url: str, run: str, tag: str) -> list[list[float]]:
     """Returns [step, value] of each point, once TensorBoard has loaded the run."""
     address = f"{url}data/plugin/scalars/scalars?{urllib.parse.urlencode({'run': run, 'tag': tag})}"
-    for _ in range(60):
+    for _ in range(240):
         try:
             with urllib.request.urlopen(address, timeout=30) as page:  # noqa: S310 - our own address
                 return [point[1:] for point in json.load(page)]
@@ -584,7 +584,7 @@ def seeds_served(url: str, finished: Path) -> list[float]:
         "".join(line for line in rows.read_text().splitlines(keepends=True) if '"timesteps": 300' not in line)
     )
     assert Board(FOLDER).refresh() == []
-    for _ in range(60):
+    for _ in range(240):
         found.append(points_served(*told))
         if found[-1] != found[0]:
             break

@@ -152,7 +152,7 @@ def _rows(folder: Path) -> int:
 
 
 def _strike(driver: subprocess.Popen[bytes], way: str) -> None:
-    workers = [child for child in _children(driver) if "rlbatch.launch.worker" in child.cmdline()]
+    workers = workers_of(driver)
     if way in ("worker", "group"):
         for worker in workers:
             worker.kill()
@@ -165,11 +165,15 @@ def _strike(driver: subprocess.Popen[bytes], way: str) -> None:
         psutil.wait_procs(workers, timeout=_PATIENCE_S)
 
 
-def _children(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    try:
-        return psutil.Process(driver.pid).children()
-    except psutil.NoSuchProcess:
-        return []
+def workers_of(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Returns the worker processes of a driver; one that ends meanwhile is none, nor is what else the driver starts."""
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(driver.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if "rlbatch.launch.worker" in child.cmdline():
+                    found.append(child)
+    return found
 
 
 def main() -> None:

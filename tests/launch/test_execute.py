@@ -18,6 +18,7 @@ import psutil
 import pytest
 from engines import ENGINE
 from here import train_here
+from launch.kills import workers_of
 from probes import DELAY
 
 from rlbatch.env_ids import import_module
@@ -370,10 +371,10 @@ def test_stacks_are_narrower_where_their_replays_would_fill_more_than_half_of_th
     assert [len(stack) for stack in machine.stacks_here(runs, "cpu", 2, there("cpu", 1))] == [2] * 6
     assert (machine.free_memory("cuda"), machine.free_memory("cuda:0")) == (2**20, 2**20)
     assert [len(stack) for stack in machine.stacks_here(runs, "cuda", None, there("cuda"))] == [12]
-    machine.check_memory(runs, "cpu", None, there("cpu"))  # a stack is never wider than what fits
+    machine.check_memory(runs, "cpu", None, there("cpu", 1))  # a stack is never wider than what fits
     Little.available = one - 1
     with pytest.raises(InputError, match="buffer_size"):
-        machine.check_memory(runs, "cpu", None, there("cpu"))
+        machine.check_memory(runs, "cpu", None, there("cpu", 1))
     machine.check_memory(runs, "cuda", None, there("cuda"))  # stacked replays lie on the GPU, those of sb3 never do
     by_sb3 = [run.config for run in plan(engine="sb3")]
     Little.available = replay_bytes(by_sb3[0]) - 1
@@ -397,7 +398,7 @@ def test_a_process_that_an_environment_forked_does_not_keep_the_driver(tmp_path:
             if "rlbatch.launch.worker" in (child.info["cmdline"] or ()) and child.ppid() == 1:
                 child.kill()
     assert outcome.result["outcome"] == "ok"
-    assert time.monotonic() - started < 40
+    assert time.monotonic() - started < 200
     assert not experiment.locked()
 
 
@@ -412,8 +413,9 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(
     runs = plan("Probe/Delayed-v0", seeds=(0, 1), **settings)
 
     def interrupt(message: dict[str, Any]) -> None:
+        if message["type"] == "finished":
+            delay.touch()  # the second run is to be at work when the signal comes
         if message["type"] == "train" and message["run"] == 1:
-            delay.touch()
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
@@ -465,9 +467,7 @@ def test_a_killed_driver_takes_its_worker_along_and_the_same_command_finishes(tm
     ]
     command = [sys.executable, "-m", "rlbatch.cli", *words]
     with subprocess.Popen(command) as driver:
-        worker = _wait(lambda: [c for c in psutil.Process(driver.pid).children() if "worker" in " ".join(c.cmdline())])[
-            0
-        ]
+        worker = _wait(lambda: workers_of(driver))[0]
         metrics = _wait(lambda: list(Path("o").rglob("metrics.jsonl")))[0]
         _wait(lambda: metrics.stat().st_size > 5000)
         driver.kill()

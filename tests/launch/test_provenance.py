@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def test_versions_name_what_can_change_a_number() -> None:
 
 
 def test_the_commit_of_the_working_directory_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(Path.cwd().parent))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     git_commit.cache_clear()
     assert git_commit() is None
     identity = ["-c", "user.name=x", "-c", "user.email=x@y"]

@@ -30,10 +30,13 @@ from rlbatch.results import find_runs
 from rlbatch.training.randomness import episode_seed
 from rlbatch.wallclock import read_costs
 
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]  # one cluster for all
 needs_ray = pytest.mark.skipif(not cluster.installed(), reason="ray is not installed")
 TESTS = Path(__file__).parents[1]
+CHECKPOINTS = f"{ATTEMPTS}/*/*/_checkpoints/*/step-*"
 STEPS = 2500
+REQUIRED = "TEST_REQUIRES_RAY"
+"""Environment variable: if set, a cluster that does not start is an error."""
 
 
 def plan(batch_size: int = 32, seeds: tuple[int, ...] = (0, 1), steps: int = STEPS) -> list[PlannedRun]:
@@ -49,9 +52,11 @@ class TwoNodes:
             try:
                 self._start()
                 return
-            except Exception as error:  # noqa: BLE001 - whatever keeps Ray from starting
+            except Exception as error:
                 self.close()
                 if patience == 1:  # nothing of rlbatch's has run yet
+                    if os.environ.get(REQUIRED):
+                        raise
                     pytest.skip(f"Ray did not start two nodes here: {error}")
 
     def _start(self) -> None:
@@ -77,6 +82,7 @@ def nodes(delay: Path) -> Iterator[TwoNodes]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",  # what else runs on the machine may take its memory
         "RAY_health_check_period_ms": "1000",  # a node that refuses is dead after five of them, 15 s by default
         "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH")])),
     }
@@ -151,19 +157,18 @@ def test_a_killed_driver_takes_its_tasks_along_ctrl_c_stops_them_at_a_checkpoint
     experiment = Experiment(tmp_path / "ray")
     delay.touch()
     with subprocess.Popen([sys.executable, __file__, nodes.address, str(experiment.path)]) as driver:
-        _wait(lambda: list(experiment.path.glob(f"{ATTEMPTS}/*/*/_checkpoints/*/step-*")))
+        _wait(lambda: list(experiment.path.glob(CHECKPOINTS)))
         driver.kill()
-    delay.unlink()
     assert driver.returncode == -signal.SIGKILL
     assert set(experiment.statuses().values()) == {"partial"}
     assert find_runs(experiment.path) == []
 
+    far = max(int(path.name.partition("-")[2]) for path in experiment.path.glob(CHECKPOINTS))
     struck: list[int] = []
 
     def interrupt(message: dict[str, Any]) -> None:
-        if message["type"] == "train" and message["timesteps"] > STEPS // 4 and not struck:
+        if message["type"] == "train" and message["timesteps"] > far and not struck:
             struck.append(message["timesteps"])  # a second signal would end the tasks at once
-            delay.touch()
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted) as caught:
@@ -192,7 +197,7 @@ def test_a_node_that_is_killed_costs_nothing_but_time(
 
     def strike(message: dict[str, Any]) -> None:
         told.append(message)
-        both = list(experiment.path.glob(f"{ATTEMPTS}/*/*/_checkpoints/*/step-*"))
+        both = list(experiment.path.glob(CHECKPOINTS))
         if not killed.is_set() and len({path.parents[3] for path in both}) == 2:
             killed.set()
             nodes.kill_one()
@@ -249,7 +254,7 @@ def test_an_unusable_cluster_is_one_line_soon_and_nothing_is_written(
         ports = {"closed": closed.getsockname()[1], "silent": silent.getsockname()[1]}
         began = time.monotonic()
         code = main.run([*TRAIN, *(word.format(**ports) for word in words)])
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45  # Ray itself would try for a minute
     assert said in only_line(code, capfd.readouterr())
 
 
@@ -281,7 +286,7 @@ def test_a_real_cluster_refuses_another_token_and_none(
         code = main.run([*words, "--ray-no-auth-ok"])
         line = only_line(code, capfd.readouterr())
         assert "asks for another token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in line
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 45
 
 
 @pytest.mark.parametrize(
