@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import mmap
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESULT_KEYS = ("run_id", "reason", "timesteps", "updates", "samples", "seconds", "attempts", "final")
 _FINAL_KEYS = ("return_mean", "auc", "best", "drawdown_max", "dispersion", "steps_to_threshold")
 _ROW_KEYS = ("kind", "timesteps", "updates", "samples", "seconds")
+_BLOCK = 65_536
+"""Bytes of a file that are read at a time."""
 _TRAIN_START = b'{"kind": "train"'
 _EVAL_START = b'{"kind": "eval"'
 _EVAL_KEYS = (*_ROW_KEYS, "eval/return_mean", "returns", "lengths", "cut_episodes")
@@ -167,15 +168,8 @@ class RunFolder:
 
     def _last_row(self, kind: str) -> dict[str, Any] | None:
         """Returns the last whole row of this kind, or None; raises like `last_train_row`."""
-        begins = _TRAIN_START if kind == "train" else _EVAL_START
-        try:
-            with self.metrics_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as told:
-                end = told.rfind(b"\n")
-                at = told.rfind(b"\n" + begins, 0, max(end, 0)) + 1
-                line = told[at : told.find(b"\n", at)] if end > 0 else b""
-        except (FileNotFoundError, ValueError):  # there are no rows: an empty file has nothing to map
-            return None
-        if not line.startswith(begins):
+        line = self._last_line(_TRAIN_START if kind == "train" else _EVAL_START)
+        if not line:
             return None
         try:
             row: dict[str, Any] = json.loads(line.decode(errors="replace"))
@@ -183,6 +177,20 @@ class RunFolder:
             raise InputError(str(self.metrics_path), f"its last {kind} row is not one: {error.msg}") from error
         _require(row, _EVAL_KEYS if kind == "eval" else _ROW_KEYS, self.metrics_path)
         return row
+
+    def _last_line(self, begins: bytes) -> bytes:
+        """Returns the last whole line that begins so, or nothing; reads the file from its end until it is found."""
+        with contextlib.suppress(FileNotFoundError), self.metrics_path.open("rb") as file:
+            at, told = file.seek(0, os.SEEK_END), b""
+            while at > 0:
+                length = min(_BLOCK, at)
+                at = file.seek(at - length)
+                told = file.read(length) + told
+                whole = (b"\n" if at == 0 else b"") + told[: told.rfind(b"\n") + 1]
+                found = whole.rfind(b"\n" + begins) + 1
+                if found:
+                    return whole[found : whole.find(b"\n", found)]
+        return b""
 
     def progress(self) -> float:
         """Returns the share of its env steps that a run has taken, by its last train row; raises like `config`."""

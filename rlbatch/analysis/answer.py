@@ -195,10 +195,12 @@ def answer(
     asked = [*comparison.asked, *(() if collected.whole else ("a part of the runs",))]
     for scored in comparison.tasks:
         arm, note = reference_of(collected.plans, scored.experiments)
+        whose = "the declared reference" if "batch_size" in arm else "the preset's, which would be the reference"
         if reference not in (None, arm.get("batch_size")):
             arm, note, asked = {**arm, "batch_size": reference}, "", [*asked, "--reference"]
+            whose = "which --reference names"
         notes += [f"{scored.task.name}: {note}"] if note else []
-        parts += [_part(scored, one, chosen, within, arm) for one in scored.task.slices]
+        parts += [_part(scored, one, chosen, within, arm, whose) for one in scored.task.slices]
     sizes = sorted({batch for part in parts for batch in part.slice.batch_sizes})
     if reference is not None and reference not in sizes:
         raise InputError("--reference", f"no run has batch {reference}", f"they have {', '.join(map(str, sizes))}")
@@ -211,13 +213,13 @@ def answer(
     return Answer(comparison, chosen, within, why, tuple(parts), tuple(together), (*notes, *apart))
 
 
-def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any]) -> Part:
+def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any], whose: str) -> Part:
+    """Returns what is concluded of a slice; `whose` says where the reference comes from."""
     ways, notes = ways_of(scored, one, metric, reference)
     scaled = scored.scale.range is not None
     part = Part(scored, one, metric, ways, {}, scaled, None, reference, notes)
     compared, margin = _reference(reference, one), delta if scaled else None
     if ways and compared is not None and compared not in ways[0].samples and len(ways[0].samples) > 1:
-        whose = "the declared reference" if "batch_size" in reference else "the preset's, which would be the reference"
         part = replace(part, notes=(*notes, f"batch {compared}, {whose}, has no runs to compare with"))
     verdicts = {way.kind: verdicts_of(way, margin, compared, failures_of(way, part.cells)) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None

@@ -74,7 +74,8 @@ class Band:
 
 
 def read_curve(run: RunFolder) -> Curve:
-    """Returns a run's curve; raises like `RunFolder.record`, `result` and `rows`."""
+    """Returns a run's curve; raises like `RunFolder.record`, `result`, `rows` and `check_evaluations`."""
+    run.check_evaluations()
     record, result = run.record(), run.result()
     config = from_dict(record["config"])
     rows = ((row["timesteps"], row["samples"], row["eval/return_mean"]) for row in run.rows("eval"))

@@ -12,18 +12,21 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rlbatch.analysis.arms import UNFINISHED
 from rlbatch.analysis.collect import Run
+from rlbatch.errors import RlbatchError
+from rlbatch.experiment import Experiment
+from rlbatch.results import RunFolder
 
 FILE = "looks.jsonl"
 
 
-def note_look(experiment: Path, runs: Iterable[Run], unread: Mapping[str, str] | None = None) -> None:
+def note_look(experiment: Path, runs: Iterable[Run], unread: Collection[str] = ()) -> None:
     """Keeps that somebody looked at an experiment in this state.
 
     All of its planned runs tell the state, whichever of them are compared. A line is one append, so that two commands
@@ -32,10 +35,10 @@ def note_look(experiment: Path, runs: Iterable[Run], unread: Mapping[str, str] |
     Args:
         experiment: its folder.
         runs: those that were read, as they stand.
-        unread: path -> status of all others that it plans.
+        unread: paths of all others that it plans.
     """
     told = [(run.path, run.status, len(run.returns) if run.status in UNFINISHED else 0) for run in runs]
-    states = sorted([*told, *((path, status, 0) for path, status in (unread or {}).items())])
+    states = sorted([*told, *_standing(Experiment(experiment), unread)])
     if all(status in UNFINISHED for _, status, _ in states):
         return  # nothing was to be seen
     state = hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]
@@ -43,6 +46,19 @@ def note_look(experiment: Path, runs: Iterable[Run], unread: Mapping[str, str] |
         finished = not any(status in UNFINISHED for _, status, _ in states)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         _append(experiment / FILE, {"state": state, "at": at, "runs": len(states), "finished": finished})
+
+
+def _standing(experiment: Experiment, paths: Collection[str]) -> list[tuple[str, str, int]]:
+    """Returns path, status and, where it has not finished, evaluations of each of these runs."""
+    statuses = experiment.statuses() if paths else {}
+    found = []
+    for path in paths:
+        count = 0
+        if statuses[path] in UNFINISHED:
+            with contextlib.suppress(RlbatchError):
+                count = sum(1 for _ in RunFolder(experiment.path / path).rows("eval"))
+        found.append((path, statuses[path], count))
+    return found
 
 
 def note_confirmation(folder: Path, claim: str, seeds: Collection[int]) -> list[int]:

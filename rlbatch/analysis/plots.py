@@ -113,10 +113,11 @@ def log_ticks(low: float, high: float) -> dict[float, str]:
 
 
 def _short(value: float) -> str:
+    rounded = float(f"{value:.3g}")
     for unit, name in _UNITS:
-        if value >= unit:
-            return f"{value / unit:.3g}{name}"
-    return f"{value:.3g}"
+        if rounded >= unit:
+            return f"{rounded / unit:.3g}{name}"
+    return f"{rounded:.3g}"
 
 
 def cell_text(value: float) -> str:

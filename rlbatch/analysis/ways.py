@@ -12,7 +12,7 @@ them (the advantage) chooses the rate in each split anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -211,9 +211,17 @@ def _one_rate(grid: Grid, cells: Cells, metric: str, asked: float | None) -> Way
     rate = asked if asked is not None and asked in shared else shared[len(shared) // 2]
     arms = {batch: arm for (batch, at), arm in sorted(cells.items()) if at == rate}
     notes = (f"the declared rate {asked:g} is not shared by all batch sizes",) if asked not in (None, rate) else ()
-    words = f"all at learning rate {rate:g}, {'as declared' if rate == asked else 'the middle one of those tried'}"
+    which = "as declared" if rate == asked else _middle(shared, {one for scores in grid.values() for one in scores})
+    words = f"all at learning rate {rate:g}, {which}"
     samples = {batch: values_of(arm, metric) for batch, arm in arms.items()}
     return Way("at one rate", words, samples, _means(samples), arms=arms, notes=notes)
+
+
+def _middle(shared: Sequence[float], tried: Collection[float]) -> str:
+    """Returns what the middle one of the rates that all batch sizes share is called."""
+    which = "middle one" if len(shared) > 2 else "higher one" if len(shared) == 2 else "only one"
+    upper = "upper " if len(shared) > 2 and len(shared) % 2 == 0 else ""
+    return f"the {upper}{which} of those {'tried' if len(shared) == len(tried) else 'that all batch sizes share'}"
 
 
 def _averaged(grid: Grid) -> Way:

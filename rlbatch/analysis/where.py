@@ -110,13 +110,21 @@ def _unique(labels: Iterable[Labels]) -> list[Labels]:
 
 def _there(runs: Sequence[Run], where: Mapping[str, Any]) -> str:
     """Returns which values the runs have of the first setting that none of them has as asked, numbers ascending."""
-    views = [view for run in runs for view in _views(run)]
-    lacking = (name for name, value in where.items() if not any(_same(view, name, value) for view in views))
-    values = _values(views, next(lacking, next(iter(where))))
+    views = [{**view, "seed": run.seed} for run in runs for view in _views(run)]
+    name = next((name for name, value in where.items() if not any(_has(view, name, value) for view in views)), None)
+    if name is None:
+        return "no run has all of them" if views else "none was begun"
+    values = _values(views, name)
+    if values == [None]:
+        return "it is not set"
     if all(isinstance(value, int | float) for value in values):
         values.sort()
     told = f"they have {', '.join(map(str, values[:_NAMED]))}{', ...' if len(values) > _NAMED else ''}"
     return told if values else "none was begun"
+
+
+def _has(view: Mapping[str, Any], name: str, value: Any) -> bool:
+    return bool(view[name] == value) if name == "seed" else _same(view, name, value)
 
 
 def _varying(runs: Sequence[Run]) -> str:

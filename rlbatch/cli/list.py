@@ -106,6 +106,7 @@ def _runs(folder: str | None) -> Listing:
     for run in find_runs(root):
         try:
             config, result = run.config(), run.result()
+            run.check_evaluations()
         except RlbatchError as error:
             rows.append(("", "", None, None, None, "", "unreadable", None, None, str(error)))
             continue

@@ -51,11 +51,8 @@ def answer_to(
 def note_looks(found: Answer) -> None:
     """Keeps that somebody sees this answer: a look at unfinished experiments is counted."""
     from rlbatch.analysis.looks import note_look
-    from rlbatch.experiment import Experiment
 
     collected = found.comparison.collected
     for experiment, plan in collected.plans.items():
         read = [run for run in collected.runs if experiment in run.experiments]
-        left = set(plan.runs).difference(run.path for run in read)
-        statuses = Experiment(experiment).statuses() if left else {}
-        note_look(experiment, read, {path: status for path, status in statuses.items() if path in left})
+        note_look(experiment, read, set(plan.runs).difference(run.path for run in read))

@@ -83,6 +83,8 @@ def _confirm(found: Answer, count: int, given: Mapping[str, Any]) -> int:
     if confirms := found.comparison.collected.plans[experiment].confirms:
         raise InputError("--confirm", f"{experiment.name} itself confirms {confirms}", f"name {confirms}")
     claims = claims_of(found)
+    if not any(len(part.ways[0].samples) > 1 for part in found.parts):
+        raise InputError("--confirm", "there are no two batch sizes to compare: nothing to confirm")
     if not claims:
         if all(part.verdicts[part.ways[0].kind].reference is None for part in found.parts):
             raise InputError(

@@ -90,8 +90,7 @@ def _note_looks(folder: Path) -> None:
 
     for experiment in experiments_in(folder):
         with contextlib.suppress(RlbatchError):  # what cannot be read is not shown
-            planned = experiment.planned()
-            note_look(experiment.path, (), {p: s for p, s in experiment.statuses().items() if p in planned})
+            note_look(experiment.path, (), experiment.planned())
 
 
 def _tell(notes: list[str], told: Collection[str] = ()) -> list[str]:

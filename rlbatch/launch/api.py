@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
 import yaml
 
 from rlbatch.env_ids import import_module, module_of
@@ -82,8 +84,8 @@ def train(  # noqa: D417 - three arguments are described in `run`
     for module in named:
         import_module(module)
     resources = {key: settings.pop(key) for key in Resources.__annotations__ if key in settings}
-    sizes = (batch_size,) if isinstance(batch_size, int) else _several("batch_size", batch_size)
-    chosen = tuple(range(_count(seeds))) if isinstance(seeds, int) else _several("seeds", seeds)
+    sizes = (_plain(batch_size),) if isinstance(batch_size, int | np.integer) else _several("batch_size", batch_size)
+    chosen = tuple(range(_count(_plain(seeds)))) if isinstance(seeds, int | np.integer) else _several("seeds", seeds)
     request = Request(env_id, algo, sizes, chosen, settings, dict.fromkeys((*settings, *_AXES), "train()"))
     return _execute(task_of_request(request, named, out, name), report, resources)
 
@@ -118,7 +120,12 @@ def _several(name: str, values: Any) -> tuple[int, ...]:
     """Returns the values of a list; raises InputError for what is none, as a text, which Python would take apart."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InputError(name, f"{values!r} is not a whole number", "give one, or a list of them")
-    return tuple(values)
+    return tuple(map(_plain, values))
+
+
+def _plain(value: Any) -> Any:
+    """Returns a whole number of NumPy's as Python's own, anything else as it is."""
+    return operator.index(value) if isinstance(value, np.integer) else value
 
 
 def _count(seeds: int) -> int:

@@ -478,6 +478,20 @@ def test_a_rate_was_tuned_where_its_preset_says_so(about: dict[str, Any], told: 
     assert told in found.parts[0].ways[0].words
 
 
+@pytest.mark.parametrize(
+    ("rates", "told"),
+    [
+        ((1e-4, 1e-3), "0.001, the higher one of those tried"),
+        ((1e-4, 3e-4, 1e-3), "0.0003, the middle one of those tried"),
+        ((1e-4, 3e-4, 1e-3, 3e-3), "0.001, the upper middle one of those tried"),
+    ],
+)
+def test_the_one_rate_is_called_what_it_is(rates: tuple[float, ...], told: str, tmp_path: Path) -> None:
+    configs = [own for rate in rates for own in fill(tmp_path, {16: BAD, 64: GOOD}, seeds=4, learning_rate=rate)]
+    ways = {way.kind: way.words for way in answered(tmp_path, configs).parts[0].ways}
+    assert ways["at one rate"] == f"all at learning rate {told}"
+
+
 def test_every_view_says_for_what_it_holds(tmp_path: Path) -> None:
     rates = {16: 5e-4, 64: 1e-3}
     configs = [

@@ -45,6 +45,17 @@ def test_other_runs_of_its_arm_tell_the_settings_of_one_that_was_never_begun() -
     assert found(runs, gamma=0.8) == [(32, 2)]
 
 
+def test_what_no_run_has_is_named_and_not_what_some_have() -> None:
+    runs = [run(CURVE, batch_size=16), run(CURVE, batch_size=32, seed=1)]
+    for where, told in (
+        ({"batch_size": 16, "seed": 5}, "they have 0, 1"),
+        ({"batch_size": 16, "seed": 1}, "no run has all of them"),
+        ({"replay_ratio": 3.0}, "it is not set"),
+    ):
+        with pytest.raises(InputError, match=told):
+            found(runs, **where)
+
+
 def test_of_two_designs_that_asked_for_a_run_the_one_that_was_asked_for_is_left() -> None:
     shared = run(CURVE)
     shared = replace(shared, labels=(*shared.labels, {**shared.labels[0], "match": "samples"}))

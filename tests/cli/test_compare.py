@@ -12,7 +12,8 @@ import pytest
 from analysis.folders import config, plan, write
 from analysis.test_answer import LEVELS, fill
 
-from rlbatch.cli import main
+from rlbatch.analysis.looks import looks_at
+from rlbatch.cli import main, tensorboard
 from rlbatch.results import find_runs
 
 
@@ -325,3 +326,32 @@ def test_what_is_called_steadier_has_the_higher_number(experiment: Path, capsys:
 def test_chance_is_not_told_of_few_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan(tmp_path / "x", fill(tmp_path / "x", LEVELS, seeds=4))
     assert "when the seeds are drawn anew" not in said(capsys, "compare", tmp_path / "x")
+
+
+def test_a_part_the_whole_and_tensorboard_see_one_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configs = fill(tmp_path / "x", LEVELS, seeds=3)
+    goes_on = config(batch_size=64, seed=9)
+    write(tmp_path / "x", goes_on, [10.0, 20.0, 30.0], None)
+    plan(tmp_path / "x", [*configs, goes_on])
+    arm = next((tmp_path / "x").glob("CartPole-v1/dqn/b00016*"))
+    for folder in (tmp_path / "x", arm):
+        said(capsys, "compare", folder)
+    tensorboard._note_looks(tmp_path)
+    assert looks_at(tmp_path / "x", len(configs) + 1) == 1
+
+
+def test_where_one_batch_size_is_left_there_is_nothing_to_confirm(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["recommend", str(experiment), "--where", "batch_size=64", "--confirm", "2"]) == 2
+    assert "--confirm: there are no two batch sizes to compare: nothing to confirm" in capsys.readouterr().err
+
+
+def test_a_reference_that_was_asked_for_is_not_called_declared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = fill(tmp_path / "x", LEVELS, seeds=3)
+    acrobot = fill(tmp_path / "x", {16: -480.0, 32: -100.0}, seeds=3, env_id="Acrobot-v1")
+    plan(tmp_path / "x", [*configs, *acrobot])
+    told = "CartPole-v1: batch 32, which --reference names, has no runs to compare with"
+    assert told in said(capsys, "compare", tmp_path / "x", "--reference", 32)

@@ -580,6 +580,7 @@ def seeds_served(url: str, finished: Path) -> list[float]:
     told = (url, f"_aggregate/{home}/b00032", f"return_by_env_steps/{FOLDER.name}/CartPole-v1/seeds")
     found = [points_served(*told)]
     rows = finished.with_name("s001") / "metrics.jsonl"
+    rows.with_name("result.json").unlink()
     rows.write_text(
         "".join(line for line in rows.read_text().splitlines(keepends=True) if '"timesteps": 300' not in line)
     )

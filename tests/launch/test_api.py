@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from engines import ENGINE
 
@@ -17,7 +18,7 @@ from rlbatch.cli import main
 from rlbatch.config import SETTINGS
 from rlbatch.errors import InputError, TemporaryError
 from rlbatch.grid import Request, expand
-from rlbatch.launch import execute, job, local
+from rlbatch.launch import api, execute, job, local
 from rlbatch.launch.api import Resources
 from rlbatch.training.checkpoint import INTERVAL_S
 
@@ -137,6 +138,21 @@ def test_a_text_is_no_list_of_numbers(asked: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         rlbatch.train("CartPole-v1", **asked, **TINY)
     assert list(Path().iterdir()) == []
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+
+    def note(request: Request, *_: Any) -> None:
+        asked.append(request)
+        raise InputError("", "enough")
+
+    monkeypatch.setattr(api, "task_of_request", note)
+    for sizes, seeds in ((np.int64(64), np.int64(2)), (np.array([32, 64]), np.arange(2))):
+        with pytest.raises(InputError, match="enough"):
+            rlbatch.train("CartPole-v1", batch_size=sizes, seeds=seeds)
+    assert [(one.batch_sizes, one.seeds) for one in asked] == [((64,), (0, 1)), ((32, 64), (0, 1))]
+    assert all(type(value) is int for one in asked for value in (*one.batch_sizes, *one.seeds))
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,9 @@
   };
 
   const short = (value) => {
-    const [unit, name] = UNITS.find(([least]) => value >= least) ?? [1, ""];
-    return Number((value / unit).toPrecision(3)) + name;
+    const rounded = Number(value.toPrecision(3));
+    const [unit, name] = UNITS.find(([least]) => rounded >= least) ?? [1, ""];
+    return Number((rounded / unit).toPrecision(3)) + name;
   };
 
   // round numbers on a logarithmic axis, or its ends where too few lie in between
