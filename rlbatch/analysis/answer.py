@@ -17,13 +17,13 @@ from rlbatch.analysis import efficiency, trend
 from rlbatch.analysis.across import Aggregates, aggregates
 from rlbatch.analysis.arms import Slice
 from rlbatch.analysis.comparison import Comparison, ScoredArm, ScoredTask
-from rlbatch.analysis.declared import exploratory, reference_of
+from rlbatch.analysis.declared import Reference, exploratory, reference_for
 from rlbatch.analysis.efficiency import Budget
 from rlbatch.analysis.failures import failures_of, failures_over
 from rlbatch.analysis.front import Front
 from rlbatch.analysis.improvement import probability_of_improvement
 from rlbatch.analysis.intervals import SEED, Estimate, Floats, Interval, combine
-from rlbatch.analysis.metrics import METRICS
+from rlbatch.analysis.metrics import score_for
 from rlbatch.analysis.rates import rate_shift
 from rlbatch.analysis.scales import main_mark
 from rlbatch.analysis.seed_effect import seed_correlation
@@ -31,7 +31,7 @@ from rlbatch.analysis.trend import Pooled
 from rlbatch.analysis.verdicts import Verdicts, concluded, verdicts_of
 from rlbatch.analysis.ways import Kind, Way, by_seed, ways_of
 from rlbatch.analysis.words import design_words
-from rlbatch.errors import InputError, nearest
+from rlbatch.errors import InputError
 
 HARDLY = 0.1
 """Part of the reference range below which runs are said to have hardly learned."""
@@ -177,30 +177,18 @@ def answer(
         reference: the batch size that others are compared with; likewise, else the preset's.
 
     Raises:
-        InputError: no run has the reference's batch size; there is no such metric, or it is not a score. What learns
-            nothing is steady, so stability is compared only between batch sizes that score alike (see `steadiness.py`);
-            and not every run reaches a mark.
+        InputError: no run has the reference's batch size; or like `metrics.score_for`.
     """
     collected = comparison.collected
-    analysis = collected.analysis
-    told = str(analysis.get("metric", "auc"))
-    known = [name for name, about in METRICS.items() if about.kind == "score"]
-    chosen = metric or (told if told in known else "auc")
-    if chosen not in known:
-        raise InputError("--metric", f"{chosen} is no score of a run", nearest(chosen, known) or ", ".join(known))
-    within = float(analysis.get("equivalence", DELTA)) if delta is None else delta
-    parts, notes = [], [*collected.notes]
-    if not metric and chosen != told:
-        notes.append(f"{told} was declared, which is no score of a run: this is {chosen}")
+    chosen, replaced = score_for(str(collected.analysis.get("metric", "auc")), metric)
+    within = float(collected.analysis.get("equivalence", DELTA)) if delta is None else delta
+    parts, notes = [], [*collected.notes, *([replaced] if replaced else [])]
     asked = [*comparison.asked, *(() if collected.whole else ("a part of the runs",))]
     for scored in comparison.tasks:
-        arm, note = reference_of(collected.plans, scored.experiments)
-        whose = "the declared reference" if "batch_size" in arm else "the preset's, which would be the reference"
-        if reference not in (None, arm.get("batch_size")):
-            arm, note, asked = {**arm, "batch_size": reference}, "", [*asked, "--reference"]
-            whose = "which --reference names"
-        notes += [f"{scored.task.name}: {note}"] if note else []
-        parts += [_part(scored, one, chosen, within, arm, whose) for one in scored.task.slices]
+        compared = reference_for(collected.plans, scored.experiments, reference)
+        asked += ["--reference"] if compared.asked else []
+        notes += [f"{scored.task.name}: {compared.note}"] if compared.note else []
+        parts += [_part(scored, one, chosen, within, compared) for one in scored.task.slices]
     sizes = sorted({batch for part in parts for batch in part.slice.batch_sizes})
     if reference is not None and reference not in sizes:
         raise InputError("--reference", f"no run has batch {reference}", f"they have {', '.join(map(str, sizes))}")
@@ -213,14 +201,14 @@ def answer(
     return Answer(comparison, chosen, within, why, tuple(parts), tuple(together), (*notes, *apart))
 
 
-def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Mapping[str, Any], whose: str) -> Part:
-    """Returns what is concluded of a slice; `whose` says where the reference comes from."""
-    ways, notes = ways_of(scored, one, metric, reference)
+def _part(scored: ScoredTask, one: Slice, metric: str, delta: float, reference: Reference) -> Part:
+    """Returns what is concluded of a slice."""
+    ways, notes = ways_of(scored, one, metric, reference.arm)
     scaled = scored.scale.range is not None
-    part = Part(scored, one, metric, ways, {}, scaled, None, reference, notes)
-    compared, margin = _reference(reference, one), delta if scaled else None
+    part = Part(scored, one, metric, ways, {}, scaled, None, reference.arm, notes)
+    compared, margin = _reference(reference.arm, one), delta if scaled else None
     if ways and compared is not None and compared not in ways[0].samples and len(ways[0].samples) > 1:
-        part = replace(part, notes=(*notes, f"batch {compared}, {whose}, has no runs to compare with"))
+        part = replace(part, notes=(*notes, f"batch {compared}, {reference.called}, has no runs to compare with"))
     verdicts = {way.kind: verdicts_of(way, margin, compared, failures_of(way, part.cells)) for way in ways}
     alike = seed_correlation([by_seed(arm, metric) for arm in ways[0].arms.values()]) if ways else None
     return replace(part, verdicts=verdicts, seed_correlation=alike)

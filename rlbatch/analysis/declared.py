@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlbatch.plans import Plan, said_in
 
@@ -52,6 +52,31 @@ def reference_of(plans: Mapping[Path, Plan], holders: Collection[Path]) -> tuple
         return dict(next(iter(chosen.values()))), ""
     note = f"the reference is declared differently, so the preset's is taken: {_listed(chosen)}"
     return {}, note if chosen else ""
+
+
+class Reference(NamedTuple):
+    """The arm that others are compared with in an environment.
+
+    Attributes:
+        arm: what was declared of it, with the batch size that was asked for instead; may be empty.
+        called: where its batch size comes from, after "batch 64, ".
+        asked: whether another batch size was asked for than was declared.
+        note: where experiments differ; empty where they do not.
+    """
+
+    arm: Mapping[str, Any]
+    called: str
+    asked: bool
+    note: str
+
+
+def reference_for(plans: Mapping[Path, Plan], holders: Collection[Path], asked: int | None) -> Reference:
+    """Returns the reference; the arguments are those of `reference_of`, and the batch size that was asked for."""
+    arm, note = reference_of(plans, holders)
+    if asked not in (None, arm.get("batch_size")):
+        return Reference({**arm, "batch_size": asked}, "which --reference names", True, "")
+    called = "the declared reference" if "batch_size" in arm else "the preset's, which would be the reference"
+    return Reference(arm, called, False, note)
 
 
 def exploratory(plans: Mapping[Path, Plan], metric: str, delta: float, asked: Collection[str]) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rlbatch.analysis.efficiency import AXES
 from rlbatch.analysis.scales import SHARES, THRESHOLD, Scale
+from rlbatch.errors import InputError, nearest
 
 Floats = NDArray[np.float64]
 
@@ -71,3 +72,24 @@ ACROSS: dict[str, Metric] = {
     "diverged": Metric("share", False, "runs that diverged", "share"),
 }
 """Metric of an arm across its runs -> the same."""
+
+
+def score_for(declared: str, asked: str | None) -> tuple[str, str]:
+    """Returns the score to compare by, and a note where another metric was declared.
+
+    What learns nothing is steady, so stability is compared only between batch sizes that score alike (`steadiness.py`);
+    and not every run reaches a mark.
+
+    Args:
+        declared: the metric that was declared.
+        asked: another one; None for the declared one or, where that is no score, the area.
+
+    Raises:
+        InputError: what was asked for is no metric, or no score of a run.
+    """
+    known = [name for name, one in METRICS.items() if one.kind == "score"]
+    chosen = asked or (declared if declared in known else "auc")
+    if chosen not in known:
+        raise InputError("--metric", f"{chosen} is no score of a run", nearest(chosen, known) or ", ".join(known))
+    replaced = not asked and chosen != declared
+    return chosen, f"{declared} was declared, which is no score of a run: this is {chosen}" if replaced else ""
